@@ -1,0 +1,1 @@
+"""How the bundled model was made: each step is one resumable command (see training/README.md)."""

@@ -1,0 +1,119 @@
+"""Names for colours, and the pixels of a flower found by its colour.
+
+Everything here works on HSV as OpenCV defines it, rescaled to hue in degrees [0, 360), saturation and value
+in [0, 1].
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+FLOWER_COLORS = ("white", "yellow", "red", "pink", "orange", "purple")
+
+# Hue arcs in degrees, [start, end), in order round the circle; red closes it.
+_HUE_ARCS = (
+    ("red", 0, 14),
+    ("orange", 14, 42),
+    ("yellow", 42, 68),
+    ("green", 68, 170),
+    ("blue", 170, 255),
+    ("purple", 255, 300),
+    ("pink", 300, 346),
+    ("red", 346, 360),
+)
+# Where a recoloured petal lands: hue in degrees, saturation of a white petal once it is dyed, value gain.
+_DYES = {
+    "yellow": (54, 0.85, 1.0),
+    "red": (357, 0.88, 0.9),
+    "pink": (332, 0.48, 1.05),
+    "orange": (27, 0.9, 1.0),
+    "purple": (280, 0.6, 0.85),
+}
+
+
+def to_hsv(image: np.ndarray) -> np.ndarray:
+    """RGB uint8 `(H, W, 3)` to float32 `(H, W, 3)`: hue in degrees, saturation and value in [0, 1]."""
+    return cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2HSV)
+
+
+def from_hsv(hsv: np.ndarray) -> np.ndarray:
+    """The inverse of `to_hsv`."""
+    rgb = cv2.cvtColor(hsv.astype(np.float32), cv2.COLOR_HSV2RGB)
+    return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+
+
+def color_masks(image: np.ndarray) -> dict[str, np.ndarray]:
+    """Names every pixel: colour -> boolean `(H, W)`; the masks are disjoint and cover the image."""
+    hue, saturation, value = np.moveaxis(to_hsv(image), -1, 0)
+    dark, pale = value < 0.2, saturation < 0.25
+    masks = {"black": dark, "white": ~dark & pale & (value > 0.6), "gray": ~dark & pale & (value <= 0.6)}
+    chromatic = ~dark & ~pale
+    for name, start, end in _HUE_ARCS:
+        arc = chromatic & (hue >= start) & (hue < end)
+        masks[name] = masks.get(name, np.zeros_like(arc)) | arc
+    light_red = masks["red"] & (saturation < 0.55) & (value > 0.6)
+    masks["brown"] = masks["orange"] & (value < 0.45)
+    masks["pink"], masks["red"] = masks["pink"] | light_red, masks["red"] & ~light_red
+    masks["orange"] = masks["orange"] & ~masks["brown"]
+    return masks
+
+
+def name_color(image: np.ndarray, mask: np.ndarray | None = None) -> str:
+    """The flower colour that fills most of `mask`, or of the image weighted to its centre where there is none."""
+    weight = center_weight(*image.shape[:2]) if mask is None else mask.astype(np.float32)
+    masks = color_masks(image)
+    return max(FLOWER_COLORS, key=lambda name: float((masks[name] * weight).sum()))
+
+
+def center_weight(height: int, width: int) -> np.ndarray:
+    """A Gaussian `(H, W)`, 1 at the centre, with a standard deviation of a third of each side."""
+    y = (np.arange(height) - (height - 1) / 2) / (height / 3)
+    x = (np.arange(width) - (width - 1) / 2) / (width / 3)
+    return np.exp(-(y[:, None] ** 2 + x[None] ** 2) / 2).astype(np.float32)
+
+
+def segment_flower(image: np.ndarray, color: str) -> np.ndarray | None:
+    """The flower's pixels, boolean `(H, W)`: its colour's pixels, grown and cleaned by GrabCut.
+
+    None where the colour does not stand out: the region is tiny or nearly the whole frame, lies at the border
+    rather than inside, or GrabCut and the colour disagree.
+    """
+    pixels = color_masks(image)[color]
+    if color == "yellow" or color == "orange":  # one flower often holds both
+        pixels = pixels | color_masks(image)["orange" if color == "yellow" else "yellow"]
+    labels = np.where(pixels, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    core = cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    labels[core & (center_weight(*pixels.shape) > 0.5)] = cv2.GC_FGD
+    if not (labels == cv2.GC_FGD).any() or pixels.all():
+        return None
+    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)
+    cv2.grabCut(image[..., ::-1].copy(), labels, None, background, foreground, 3, cv2.GC_INIT_WITH_MASK)
+    mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    frame = np.ones_like(mask)
+    frame[4:-4, 4:-4] = False
+    overlap = (mask & pixels).sum() / max((mask | pixels).sum(), 1)
+    stands_out = 0.06 < mask.mean() < 0.75 and overlap > 0.5 and mask[frame].mean() < 0.7 * mask[~frame].mean()
+    return mask if stands_out else None
+
+
+def recolor(image: np.ndarray, mask: np.ndarray, color: str, to_color: str) -> np.ndarray:
+    """`image` with the petals inside `mask` dyed from `color` to `to_color`; leaves, heart and background stay."""
+    masks = color_masks(image)
+    petals = masks["white"] | masks["gray"] if color == "white" else masks[color]
+    soft = cv2.GaussianBlur((petals & mask).astype(np.float32), (0, 0), 1.0)[..., None]
+    hue, saturation, value = np.moveaxis(to_hsv(image), -1, 0)
+    if to_color == "white":
+        dyed = np.stack([hue, saturation * 0.1, np.clip(value * 0.5 + 0.48, 0, 1)], -1)
+    else:
+        to_hue, strength, gain = _DYES[to_color]
+        if color == "white":
+            new_saturation = np.full_like(saturation, strength)
+        else:
+            spread = saturation / max(float(saturation[petals & mask].mean()), 1e-3)
+            new_saturation = np.clip(strength * spread, 0, 1)
+        new_value = np.clip(value * gain + (0.15 if to_color in ("pink", "yellow") else 0.0), 0, 1)
+        dyed = np.stack([np.full_like(hue, to_hue), new_saturation, new_value], -1)
+    blend = image * (1 - soft) + from_hsv(dyed) * soft
+    return np.rint(blend).astype(np.uint8)
