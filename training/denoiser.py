@@ -1,0 +1,237 @@
+"""Train the UNet and the text encoder together on the latents.
+
+    python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser --minutes 80
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from safetensors import safe_open
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from training.captions import Caption, random_caption
+from training.grounding import SHARE, cross_attention_maps, grounding_loss
+from training.latents import kind_of
+from training.run import Run, autocast, average_of, pick_device
+from training.tokenizer import MAX_LENGTH, build_tokenizer
+
+EMPTY_CAPTIONS = 0.12  # share of samples that teach the unconditional prediction (Ho and Salimans 2022)
+MIN_SNR = 5.0  # Hang et al., ICCV 2023
+GROUNDING = 0.3
+SAMPLING = {"flower": 0.5, "dyed": 0.25, "pet": 0.25}
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion's schedule, as its configuration files give it."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="epsilon",
+    )
+
+
+def build_unet(latent_size: int) -> UNet2DConditionModel:
+    """Three levels; cross-attention at the two finer ones and in the middle."""
+    return UNet2DConditionModel(
+        sample_size=latent_size,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(96, 160, 256),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        cross_attention_dim=128,
+        attention_head_dim=4,  # diffusers reads this as the number of heads
+        norm_num_groups=16,
+    )
+
+
+def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=512,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=MAX_LENGTH,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+@dataclass(frozen=True)
+class Captions:
+    """A batch of captions: token ids and, for the grounding, what each token should take; all `(B, K)`."""
+
+    input_ids: torch.Tensor
+    inside: torch.Tensor
+    outside: torch.Tensor
+    counted: torch.Tensor
+
+    @classmethod
+    def of(cls, captions: list[tuple[Caption, bool]], tokenizer: CLIPTokenizer) -> Captions:
+        """`captions` come with whether the object's mask is known. Padding counts always, words only with a mask."""
+        shape = (len(captions), MAX_LENGTH)
+        input_ids = np.full(shape, tokenizer.eos_token_id)
+        inside, outside, counted = (np.zeros(shape, np.float32) for _ in range(3))
+        for row, (caption, has_object) in enumerate(captions):
+            position, input_ids[row, 0] = 1, tokenizer.bos_token_id
+            for word, role in caption:
+                ids = tokens_of(tokenizer, word)
+                span = slice(position, position + len(ids))
+                input_ids[row, span] = ids
+                if has_object and role in SHARE:
+                    (outside if role == "background" else inside)[row, span] = SHARE[role] / len(ids)
+                counted[row, span] = float(has_object)
+                position += len(ids)
+            if caption:
+                counted[row, position:] = 1.0
+        return cls(*(torch.from_numpy(part) for part in (input_ids, inside, outside, counted)))
+
+
+@lru_cache
+def tokens_of(tokenizer: CLIPTokenizer, word: str) -> tuple[int, ...]:
+    return tuple(tokenizer(word, add_special_tokens=False)["input_ids"])
+
+
+class LatentPhotos:
+    """The latents of one split with their masks and rows, drawn at random by kind of photo."""
+
+    def __init__(self, path: Path, split: str) -> None:
+        with safe_open(path, "np") as file:
+            self.latents = torch.from_numpy(file.get_tensor(f"{split}.latents"))
+            self.masks = torch.from_numpy(file.get_tensor(f"{split}.masks"))
+            self.row_of = file.get_tensor(f"{split}.rows")
+            self.rows: list[dict[str, Any]] = json.loads(file.metadata()[split])
+        kinds = np.array([kind_of(row) for row in self.rows])[self.row_of]
+        self.by_kind = {kind: np.flatnonzero(kinds == kind) for kind in SAMPLING if (kinds == kind).any()}
+
+    def draw(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Indices of crops, the kinds in the proportions of `SAMPLING`."""
+        weights = np.array([SAMPLING[kind] for kind in self.by_kind])
+        kinds = rng.choice(len(weights), number, p=weights / weights.sum())
+        pools = list(self.by_kind.values())
+        return np.array([rng.choice(pools[kind]) for kind in kinds])
+
+    def caption(self, index: int, rng: np.random.Generator) -> tuple[Caption, bool]:
+        row = self.rows[self.row_of[index]]
+        return random_caption(row, rng), bool(row["has_object"])
+
+
+def denoising_loss(
+    unet: nn.Module,
+    text_encoder: CLIPTextModel,
+    scheduler: DDIMScheduler,
+    latents: torch.Tensor,
+    masks: torch.Tensor,
+    captions: Captions,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The weighted noise error and the grounding penalty of a batch; `generator` draws noise and timesteps."""
+    device = latents.device
+    noise = torch.randn(latents.shape, generator=generator).to(device)
+    timestep = torch.randint(scheduler.config.num_train_timesteps, (len(latents),), generator=generator).to(device)
+    noisy = scheduler.add_noise(latents, noise, timestep)
+    alpha_prod_t = scheduler.alphas_cumprod.to(device)[timestep]
+    snr = alpha_prod_t / (1 - alpha_prod_t)
+    with autocast(device), cross_attention_maps(unet, latents.shape[-1]) as maps:
+        prompt_embeds = text_encoder(captions.input_ids.to(device)).last_hidden_state
+        noise_pred = unet(noisy, timestep, prompt_embeds).sample
+    errors = F.mse_loss(noise_pred.float(), noise, reduction="none").mean((1, 2, 3))
+    tokens = (part.to(device) for part in (captions.inside, captions.outside, captions.counted))
+    return (errors * snr.clamp(max=MIN_SNR) / snr).mean(), grounding_loss(maps, masks, *tokens)
+
+
+@torch.no_grad()
+def test_loss(models: nn.ModuleDict, photos: LatentPhotos, tokenizer: CLIPTokenizer, scheduler: DDIMScheduler) -> float:
+    """The noise error on a fixed set of test photos, captions, noises and timesteps."""
+    rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(1)
+    losses = []
+    for _ in range(8):
+        latents, masks, captions = batch_of(photos, 64, tokenizer, rng, models["unet"].device, empty=0.0)
+        args = (models["unet"], models["text_encoder"], scheduler, latents, masks, captions, generator)
+        losses.append(float(denoising_loss(*args)[0]))
+    return sum(losses) / len(losses)
+
+
+def batch_of(
+    photos: LatentPhotos, number: int, tokenizer: CLIPTokenizer, rng: np.random.Generator, device: torch.device, empty: float
+) -> tuple[torch.Tensor, torch.Tensor, Captions]:
+    """Latents `(B, 4, h, w)`, object shares `(B, 1, h, w)` and captions of a random batch, on `device`."""
+    indices = photos.draw(number, rng)
+    captions = [([], False) if rng.random() < empty else photos.caption(index, rng) for index in indices]
+    latents = photos.latents[indices].float().to(device, memory_format=torch.channels_last)
+    return latents, photos.masks[indices].float()[:, None].to(device) / 255, Captions.of(captions, tokenizer)
+
+
+def main(
+    latents: Annotated[Path, typer.Option(help="the file that training.latents wrote")],
+    folder: Annotated[Path, typer.Option(help="where checkpoint, log and weights go")],
+    minutes: Annotated[float, typer.Option(help="time to train, counting resumed runs")] = 80,
+    batch_size: int = 32,
+    learning_rate: float = 8e-4,
+    ema_decay: float = 0.999,
+) -> None:
+    """Train the denoiser and the text encoder."""
+    device = pick_device()
+    torch.manual_seed(0)
+    photos, test_photos = LatentPhotos(latents, "train"), LatentPhotos(latents, "test")
+    tokenizer = build_tokenizer(photos.rows, folder / "tokenizer")
+    scheduler = build_scheduler()
+    unet = build_unet(photos.latents.shape[-1]).to(memory_format=torch.channels_last)
+    models = nn.ModuleDict({"unet": unet, "text_encoder": build_text_encoder(tokenizer)}).to(device)
+    average = average_of(models, ema_decay)
+    optimizer = torch.optim.AdamW(models.parameters(), lr=learning_rate, weight_decay=1e-2, fused=True)
+    run = Run(folder, minutes, {"models": models, "average": average, "optimizer": optimizer})
+    rng, generator = np.random.default_rng(run.steps), torch.Generator().manual_seed(run.steps)
+    loss_of = torch.compile(denoising_loss) if device.type == "cuda" else denoising_loss
+
+    def step(progress: float) -> dict[str, float]:
+        warmup = min(run.steps / 200, 1.0)
+        optimizer.param_groups[0]["lr"] = learning_rate * warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        batch = batch_of(photos, batch_size, tokenizer, rng, device, empty=EMPTY_CAPTIONS)
+        loss, grounding = loss_of(unet, models["text_encoder"], scheduler, *batch, generator)
+        optimizer.zero_grad()
+        (loss + GROUNDING * grounding).backward()
+        torch.nn.utils.clip_grad_norm_(models.parameters(), 1.0)
+        optimizer.step()
+        average.update_parameters(models)
+        return {"loss": float(loss.detach()), "grounding": float(grounding.detach())}
+
+    for number in run.loop(batch_size, step):
+        if number % 1000 == 0:
+            print(f"step {number}: test loss {test_loss(average.module, test_photos, tokenizer, scheduler):.4f}", flush=True)
+            save(average.module, folder)
+    save(average.module, folder)
+    loss = test_loss(average.module, test_photos, tokenizer, scheduler)
+    summary = {"test_loss": loss, "steps": run.steps, "minutes": run.elapsed / 60, "batch_size": batch_size}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    print(summary)
+
+
+def save(models: nn.ModuleDict, folder: Path) -> None:
+    """Write the averaged weights beside the checkpoint, as diffusers folders."""
+    for name, model in models.items():
+        model.save_pretrained(folder / name)
+
+
+if __name__ == "__main__":
+    typer.run(main)
