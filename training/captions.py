@@ -41,7 +41,8 @@ def background_phrase(row: dict[str, Any], rng: np.random.Generator) -> Caption:
     if color not in BACKGROUNDS or rng.random() < 0.5:
         return []
     phrase = str(rng.choice(BACKGROUND_PHRASES))
-    return [(color, "background") if word == "{}" else (word, "other") for word in phrase.split()]
+    words = phrase.replace("{}", color).split()
+    return [(word, "background" if word in (color, "background") else "other") for word in words]
 
 
 def known_words() -> list[str]:

@@ -2,7 +2,7 @@
 
 A model of this size, left alone, spreads a word's attention over the whole frame and reads the caption from its
 closing tokens. The penalty here (in the spirit of TokenCompose, Wang et al., CVPR 2024) asks for the opposite: the
-object's words and its colour look at the object, the background's colour looks elsewhere, and the closing and
+object's words and its colour look at the object, the background's words look elsewhere, and the closing and
 padding tokens are looked at by nobody, so that changing a word changes only the pixels that the word describes.
 """
 
@@ -19,7 +19,7 @@ from backbones.attention import AttentionSite, attention_sites, controlled_atten
 
 # Share of a pixel's attention that a word of each role should take where it belongs; the rest goes to the start
 # token, whose embedding holds nothing of the caption.
-SHARE = {"object": 0.45, "color": 0.35, "background": 0.5}
+SHARE = {"object": 0.45, "color": 0.35, "background": 0.3}
 
 
 @contextmanager
