@@ -1,0 +1,142 @@
+"""`load_backbone`: the bundled model, a folder or a hub id, as a `Backbone`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+
+BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+def load_backbone(
+    model: str | Path = "bundled", device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> Backbone:
+    """Load a Stable Diffusion 1.x or 2.x model, in safetensors, with its weights frozen.
+
+    Args:
+        model: `bundled`, a folder in diffusers' layout, or the id of a model on the Hugging Face hub.
+        device: CUDA where there is one, else Apple's MPS, else the CPU.
+        dtype: Of the UNet and text encoder. On CUDA bfloat16 where the card has it and float16 elsewhere; float32
+            on the other devices.
+
+    Raises:
+        EditRealError: The model cannot be found, reached or read, or is of a family that is not supported.
+
+    Example:
+        >>> backbone = load_backbone("bundled", device="cpu")
+        >>> backbone.image_size
+        64
+    """
+    folder = find_folder(str(model))
+    check_family(folder)
+    device = torch.device(device) if device is not None else default_device()
+    dtype = dtype or default_dtype(device)
+    try:
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, use_safetensors=True)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, use_safetensors=True)
+        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True)
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EditRealError(f"expected a readable diffusers model in safetensors at {folder}, got: {reason}") from error
+    networks = (unet, vae, text_encoder)
+    for network in networks:
+        network.requires_grad_(False).eval().to(device)
+    for network in (unet, vae):
+        network.to(memory_format=torch.channels_last)
+    words = folder / "known_words.json"
+    return Backbone(
+        name=str(model),
+        unet=unet,
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        known_words=frozenset(json.loads(words.read_text())) if words.exists() else None,
+        **schedule_values(scheduler),
+    )
+
+
+def find_folder(model: str) -> Path:
+    """The folder that holds the model, downloading it from the hub where it is no folder here."""
+    folder = BUNDLED_FOLDER if model == "bundled" else Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if model == "bundled":
+        raise EditRealError(f"expected the bundled model at {folder}, got no such folder; reinstall edit-real")
+    try:
+        patterns = ["model_index.json", *(f"{part}/*{end}" for part in _PARTS for end in (".json", ".txt", ".safetensors"))]
+        variants = ["*.fp16.*", "*.non_ema.*", "*.ema.*"]
+        return Path(snapshot_download(model, allow_patterns=patterns, ignore_patterns=variants))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise EditRealError(
+            f"expected 'bundled', a folder or a reachable model on the Hugging Face hub, got {model!r}, which is no "
+            "folder here and could not be downloaded; check the name and the network"
+        ) from error
+
+
+def check_family(folder: Path) -> None:
+    """Refuses what is no Stable Diffusion 1.x or 2.x text-to-image model, with the reason."""
+    index = folder / "model_index.json"
+    missing = [part for part in _PARTS if not (folder / part).is_dir()]
+    if not index.is_file() or missing:
+        lacking = ", ".join(([] if index.is_file() else ["model_index.json"]) + [f"{part}/" for part in missing])
+        raise EditRealError(f"expected a diffusers pipeline folder at {folder}, got one without {lacking}")
+    content = read_json(index)
+    if "text_encoder_2" in content or "transformer" in content:
+        family = content.get("_class_name", "another family")
+        raise EditRealError(f"expected a Stable Diffusion 1.x or 2.x model, got {family} at {folder}")
+    unet, vae = read_json(folder / "unet" / "config.json"), read_json(folder / "vae" / "config.json")
+    if unet.get("in_channels") != vae.get("latent_channels"):
+        raise EditRealError(
+            f"expected a text-to-image model whose UNet takes {vae.get('latent_channels')} channels, got one that takes "
+            f"{unet.get('in_channels')} (an inpainting or depth model) at {folder}"
+        )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+    except (OSError, ValueError) as error:
+        raise EditRealError(f"expected a readable JSON file at {path}, got: {error}") from error
+
+
+def schedule_values(scheduler: DDIMScheduler) -> dict[str, Any]:
+    """The values of a scheduler's configuration that our own schedule arithmetic needs."""
+    config = scheduler.config
+    if config.prediction_type not in ("epsilon", "v_prediction"):
+        raise EditRealError(f"expected a model that predicts epsilon or v, got {config.prediction_type!r}")
+    if config.timestep_spacing not in ("leading", "trailing"):
+        raise EditRealError(f"expected leading or trailing timesteps, got {config.timestep_spacing!r}")
+    alphas_cumprod = scheduler.alphas_cumprod.double()
+    return {
+        "alphas_cumprod": alphas_cumprod,
+        "final_alpha_prod": 1.0 if config.set_alpha_to_one else float(alphas_cumprod[0]),
+        "steps_offset": int(config.steps_offset),
+        "timestep_spacing": config.timestep_spacing,
+        "prediction_type": config.prediction_type,
+    }
+
+
+def default_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def default_dtype(device: torch.device) -> torch.dtype:
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

@@ -1,0 +1,89 @@
+"""`invert`: a photo's latents to a `Trajectory`, by any of the methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+from backbones.text import encode_prompt
+from inversion.ddim import Callback, ddim_invert
+from inversion.direct import record_residuals
+from inversion.negative_prompt import negative_prompt_embeds
+from inversion.null_text import optimize_null_text
+from inversion.schedule import make_schedule
+from inversion.trajectory import Trajectory
+
+METHODS = ("null_text", "negative_prompt", "direct", "ddim")
+
+
+def invert(
+    backbone: Backbone,
+    latents: torch.Tensor,
+    caption: str,
+    *,
+    method: str = "null_text",
+    steps: int = 50,
+    guidance_scale: float = 7.5,
+    max_inner_steps: int = 10,
+    start_from_caption: bool = True,
+    as_published: bool = False,
+    pixel_hash: str = "",
+    geometry: dict[str, Any] | None = None,
+    callback: Callback | None = None,
+) -> Trajectory:
+    """Invert a photo's latents; whatever the method, residuals are recorded so that it is followed exactly.
+
+    Args:
+        backbone: The model.
+        latents: `(1, C, h, w)`.
+        caption: What the photo shows.
+        method: `null_text` tunes the unconditional embedding of every step; `negative_prompt` uses the caption's;
+            `direct` and `ddim` use the empty caption's. `ddim` is the baseline whose residuals are usually ignored.
+        steps: Of the schedule.
+        guidance_scale: That edits of this trajectory will use.
+        max_inner_steps: Null-text updates at each timestep.
+        start_from_caption: Null-text starts from the caption's embedding rather than the empty one's.
+        as_published: Null-text exactly as published (starts from the empty caption).
+        pixel_hash: Of the photo, kept with the trajectory.
+        geometry: Of the photo, kept with the trajectory.
+        callback: Called after every step of the DDIM inversion and then of null-text.
+
+    Raises:
+        EditRealError: An unknown method, or a guidance of 1 or less for null-text.
+    """
+    if method not in METHODS:
+        raise EditRealError(f"expected an inversion among {', '.join(METHODS)}, got {method!r}")
+    schedule = make_schedule(backbone, steps)
+    prompt_embeds, empty_embeds = encode_prompt(backbone, caption), encode_prompt(backbone, "")
+    pivots = ddim_invert(backbone, schedule, latents.to(backbone.device), prompt_embeds, callback)
+    report: dict[str, Any] = {}
+    if method == "null_text":
+        if guidance_scale <= 1:
+            raise EditRealError(f"expected a guidance above 1 for null-text, got {guidance_scale}; use 'direct'")
+        start = prompt_embeds if start_from_caption and not as_published else empty_embeds
+        options = {"max_inner_steps": max_inner_steps, "as_published": as_published, "callback": callback}
+        tuned = optimize_null_text(backbone, schedule, pivots, prompt_embeds, start, guidance_scale, **options)
+        uncond_embeds = tuned.uncond_embeds
+        report = {"inner_steps": tuned.inner_steps, "losses": tuned.losses}
+    elif method == "negative_prompt":
+        uncond_embeds = negative_prompt_embeds(prompt_embeds, steps)
+    else:
+        uncond_embeds = empty_embeds.expand(steps, -1, -1)
+    residuals = record_residuals(backbone, schedule, pivots, prompt_embeds, uncond_embeds, guidance_scale)
+    return Trajectory(
+        latents=pivots,
+        uncond_embeds=uncond_embeds,
+        residuals=residuals,
+        caption=caption,
+        method=method,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        pixel_hash=pixel_hash,
+        fingerprint=backbone.fingerprint,
+        dtype=str(backbone.dtype).removeprefix("torch."),
+        geometry=geometry or {},
+        **report,
+    )
