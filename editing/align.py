@@ -1,0 +1,177 @@
+"""Which word of the new caption answers to which word of the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from backbones.text import Caption, Word
+
+# Words that end a noun phrase; what stands between two of them describes its last word.
+FUNCTION_WORDS = frozenset(
+    "a an the of in on at with without and or but to for by from near under over above below behind beside before "
+    "after into onto against between through around along is are was were be being been has have its his her their "
+    "this that these those my your our some no not as like while wearing holding front top next".split()
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Two captions, word by word and token by token.
+
+    Attributes:
+        source: What the photo shows.
+        target: What it should show.
+        matches: Pairs (source word, target word) by index: the same word in both, moved or not.
+        swaps: Pairs by index: one word standing where another stood.
+        removed: Indices of source words that nothing answers to.
+        added: Indices of target words that answer to nothing.
+    """
+
+    source: Caption
+    target: Caption
+    matches: tuple[tuple[int, int], ...]
+    swaps: tuple[tuple[int, int], ...]
+    removed: tuple[int, ...]
+    added: tuple[int, ...]
+
+    @property
+    def changes_nothing(self) -> bool:
+        return not (self.swaps or self.removed or self.added or self.moved)
+
+    @property
+    def moved(self) -> bool:
+        """Whether the same words stand in another order."""
+        order = [j for _, j in sorted(self.matches)]
+        return order != sorted(order)
+
+    def carry_matrix(self, *, swaps: bool = True) -> torch.Tensor:
+        """How the source tokens' attention falls to the target's tokens, `(K, K)`, rows from source.
+
+        A row sums to 1, or to 0 for the tokens of a removed word. A matched word hands its tokens over one by one;
+        a swapped one shares its attention equally among the new word's tokens, whatever their numbers. The end and
+        padding tokens answer to one another in order.
+
+        Args:
+            swaps: False leaves the swapped words' columns empty, so that new words find their own place.
+        """
+        length = len(self.source.input_ids)
+        matrix = torch.zeros(length, length)
+        matrix[0, 0] = 1.0
+        for pairs, one_by_one in ((self.matches, True), (self.swaps if swaps else (), False)):
+            for i, j in pairs:
+                _hand_over(matrix, self.source.words[i], self.target.words[j], one_by_one)
+        for position in range(self.source.end, length):
+            matrix[position, min(self.target.end + position - self.source.end, length - 1)] = 1.0
+        return matrix
+
+    def fresh_tokens(self, *, swaps: bool = True) -> torch.Tensor:
+        """The target tokens that take nothing from the source, `(K,)` bool: those of the added words."""
+        words = [*self.added, *(() if swaps else (j for _, j in self.swaps))]
+        fresh = torch.zeros(len(self.target.input_ids), dtype=torch.bool)
+        for j in words:
+            fresh[list(self.target.words[j].positions)] = True
+        return fresh
+
+
+def align_captions(source: Caption, target: Caption) -> Alignment:
+    """Aligns two captions by their words, not their tokens, so that a word's token count cannot shift the rest.
+
+    Equal words that keep their order are matched first (a longest common subsequence in which content words count
+    more than function words), then equal content words that moved. Between two matches, what is left on both sides
+    is swapped from the right, where English keeps the noun: in "rose" -> "yellow tulip" the rose turns tulip and
+    yellow is added.
+    """
+    matches = list(_common_subsequence(source.words, target.words))
+    anchors = [(-1, -1), *matches, (len(source.words), len(target.words))]
+    free_source = set(range(len(source.words))) - {i for i, _ in matches}
+    free_target = set(range(len(target.words))) - {j for _, j in matches}
+    for i in sorted(free_source):
+        word = source.words[i]
+        moved = [j for j in sorted(free_target) if target.words[j].key == word.key and is_content(word)]
+        if moved:
+            matches.append((i, moved[0]))
+            free_source.discard(i)
+            free_target.discard(moved[0])
+    swaps = []
+    for (i0, j0), (i1, j1) in zip(anchors, anchors[1:], strict=False):
+        left = [i for i in range(i0 + 1, i1) if i in free_source and not source.words[i].is_punctuation]
+        right = [j for j in range(j0 + 1, j1) if j in free_target and not target.words[j].is_punctuation]
+        swaps += list(zip(reversed(left), reversed(right), strict=False))
+    swaps.sort()
+    removed = sorted(free_source - {i for i, _ in swaps})
+    added = sorted(free_target - {j for _, j in swaps})
+    return Alignment(source, target, tuple(sorted(matches)), tuple(swaps), tuple(removed), tuple(added))
+
+
+def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple[list[Word], list[Word]]:
+    """The words whose maps say where the edit takes place: (of the source, of the target).
+
+    They are the changed and reweighted content words and, for each, the noun that it describes: the last word of the
+    run between function words in which it stands ("green" -> "orange" in "a green leather bag" also names "bag"),
+    since the map of a colour is diffuse where that of a thing is not.
+    """
+    source, target = alignment.source, alignment.target
+    changed_source = {*alignment.removed, *(i for i, _ in alignment.swaps)}
+    changed_target = {*alignment.added, *(j for _, j in alignment.swaps)}
+    changed_target |= {j for j, word in enumerate(target.words) if word in reweighted}
+    chosen_source = {k for i in changed_source for k in (i, head_of(source, i))}
+    chosen_target = {k for j in changed_target for k in (j, head_of(target, j))}
+    to_target = dict(alignment.matches) | dict(alignment.swaps)
+    to_source = {j: i for i, j in to_target.items()}
+    chosen_target |= {to_target[i] for i in chosen_source if i in to_target}
+    chosen_source |= {to_source[j] for j in chosen_target if j in to_source}
+    return _content(source, chosen_source), _content(target, chosen_target)
+
+
+def head_of(caption: Caption, index: int) -> int:
+    """Index of the noun that the word at `index` describes; its own where it describes none."""
+    if not is_content(caption.words[index]):
+        return index
+    while index + 1 < len(caption.words) and is_content(caption.words[index + 1]):
+        index += 1
+    return index
+
+
+def is_content(word: Word) -> bool:
+    """Neither punctuation nor a function word nor an "-ing" form, which links a thing to what it does."""
+    return not (word.is_punctuation or word.key in FUNCTION_WORDS or (word.key.endswith("ing") and len(word.key) > 5))
+
+
+def _content(caption: Caption, indices: set[int]) -> list[Word]:
+    words = [caption.words[index] for index in sorted(indices) if caption.words[index].positions]
+    return [word for word in words if is_content(word)] or [word for word in words if not word.is_punctuation]
+
+
+def _common_subsequence(source: Sequence[Word], target: Sequence[Word]) -> Iterator[tuple[int, int]]:
+    """Index pairs of the heaviest common subsequence by `Word.key`; content words weigh more than all others."""
+    rows, columns = len(source), len(target)
+    best = [[0] * (columns + 1) for _ in range(rows + 1)]
+    heavy = rows + columns + 1
+    weights = [heavy if is_content(word) else 1 for word in source]
+    for i in reversed(range(rows)):
+        for j in reversed(range(columns)):
+            best[i][j] = max(best[i + 1][j], best[i][j + 1])
+            if source[i].key == target[j].key:
+                best[i][j] = max(best[i][j], weights[i] + best[i + 1][j + 1])
+    i = j = 0
+    while i < rows and j < columns:
+        if source[i].key == target[j].key and best[i][j] == weights[i] + best[i + 1][j + 1]:
+            yield i, j
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+
+
+def _hand_over(matrix: torch.Tensor, source: Word, target: Word, one_by_one: bool) -> None:
+    if not target.positions:
+        return
+    if one_by_one and len(source.positions) == len(target.positions):
+        matrix[list(source.positions), list(target.positions)] = 1.0
+        return
+    for position in source.positions:
+        matrix[position, list(target.positions)] = 1.0 / len(target.positions)

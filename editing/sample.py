@@ -1,0 +1,86 @@
+"""The denoising loop: the source follows its trajectory, the targets are edited beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from backbones.attention import AttentionSite, attention_sites, controlled_attention
+from backbones.backbone import Backbone, check_finite
+from editing.controls import SELF_SIDE, EditPlan, edit_attention
+from inversion.ddim import Callback
+from inversion.guidance import guide
+from inversion.schedule import make_schedule
+from inversion.steps import ddim_step
+from inversion.trajectory import Trajectory
+from masks.aggregate import AttentionRecorder
+
+Blend = Callable[[torch.Tensor, torch.Tensor, AttentionRecorder, int], torch.Tensor]
+"""`blend(latents, source_latents, recorder, step) -> latents`, applied to the targets `(N, C, h, w)` after a step."""
+
+
+@torch.no_grad()
+def sample_edits(
+    backbone: Backbone,
+    trajectory: Trajectory,
+    plans: Sequence[EditPlan],
+    source_embeds: torch.Tensor,
+    target_embeds: torch.Tensor,
+    *,
+    blend: Blend | None = None,
+    exact: bool = True,
+    callback: Callback | None = None,
+) -> tuple[torch.Tensor, AttentionRecorder]:
+    """Samples `N` edits of one trajectory in one batch of `1 + 2N` rows.
+
+    The source row needs no unconditional partner, since where it goes is already known.
+
+    Args:
+        backbone: The model.
+        trajectory: Of the source.
+        plans: One for each target.
+        source_embeds: `(1, K, D)`.
+        target_embeds: `(N, K, D)`.
+        blend: Restores what the edit must not change.
+        exact: False samples the source with guidance instead of following the trajectory, as first published.
+        callback: Called with the targets' latents after every step.
+
+    Returns:
+        The edited latents `(N, C, h, w)` and the attention of all rows, as it was before it was edited.
+    """
+    schedule, count = make_schedule(backbone, trajectory.steps), len(plans)
+    sites = controllable_sites(backbone, trajectory)
+    recorder = AttentionRecorder(sites)
+    plans = [plan.to(backbone.device) for plan in plans]
+
+    def control(probs: torch.Tensor, site: AttentionSite, step: int) -> torch.Tensor:
+        recorder.record(probs, site, step)
+        return edit_attention(probs, site, step, plans)
+
+    source, latents = trajectory.latents[:1], trajectory.latents[:1].expand(count, -1, -1, -1)
+    for i, timestep in enumerate(schedule.timesteps):
+        uncond_embeds = trajectory.uncond_embeds[i : i + 1]
+        embeds = torch.cat([source_embeds, uncond_embeds.expand(count, -1, -1), target_embeds])
+        with controlled_attention(backbone.unet, sites, partial(control, step=i)):
+            noise_pred = backbone.noise_pred(torch.cat([source, latents, latents]), timestep, embeds)
+        noise_pred_source, noise_pred_uncond, noise_pred_cond = noise_pred.split([1, count, count])
+        alpha_prods = schedule.alpha_prods[i], schedule.alpha_prods[i + 1]
+        latents = ddim_step(latents, guide(noise_pred_uncond, noise_pred_cond, trajectory.guidance_scale), *alpha_prods)
+        if exact:
+            source = trajectory.latents[i + 1 : i + 2]
+        else:
+            noise_pred_uncond = backbone.noise_pred(source, timestep, uncond_embeds)
+            source = ddim_step(source, guide(noise_pred_uncond, noise_pred_source, trajectory.guidance_scale), *alpha_prods)
+        if blend:
+            latents = blend(latents, source, recorder, i)
+        if callback:
+            callback(i, latents)
+    return check_finite(latents, "edited latents"), recorder
+
+
+def controllable_sites(backbone: Backbone, trajectory: Trajectory) -> list[AttentionSite]:
+    """The layers that an edit controls: all cross-attention, and self-attention up to `SELF_SIDE` squared."""
+    sites = attention_sites(backbone.unet, *trajectory.latents.shape[-2:])
+    return [site for site in sites if site.kind == "cross" or site.height * site.width <= SELF_SIDE**2]

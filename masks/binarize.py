@@ -1,0 +1,65 @@
+"""Heat map -> mask: the published threshold and rules that adapt to the map.
+
+Every rule is a function from a heat map `(h, w)` to a soft mask `(h, w)` in [0, 1] whose boundary is at 0.5, so that
+masks can be joined, intersected and enlarged before anything is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from skimage.filters import threshold_otsu
+
+from backbones.errors import EditRealError
+from masks.aggregate import normalize
+
+PUBLISHED_THRESHOLD = 0.3
+
+
+def published(heat: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
+    """Over 0.3 of the maximum after a 3x3 max-pool (Hertz et al. 2023, and the authors' code)."""
+    pooled = F.max_pool2d(heat[None, None], 3, stride=1, padding=1)[0, 0]
+    return soften(pooled / pooled.max().clamp(min=1e-8), PUBLISHED_THRESHOLD if threshold is None else threshold)
+
+
+def midrange(heat: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
+    """Over half of the way from the map's minimum to its maximum."""
+    return soften(normalize(heat), 0.5 if threshold is None else threshold)
+
+
+def otsu(heat: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
+    """Over the threshold that best separates the map into two classes (Otsu 1979)."""
+    stretched = normalize(heat)
+    if threshold is None:
+        flat = bool(stretched.max() <= stretched.min())
+        threshold = 0.5 if flat else float(threshold_otsu(stretched.cpu().numpy()))
+    return soften(stretched, threshold)
+
+
+RULES: dict[str, Callable[[torch.Tensor, float | None], torch.Tensor]] = {
+    "otsu": otsu,
+    "midrange": midrange,
+    "published": published,
+}
+
+
+def binarize(heat: torch.Tensor, rule: str, threshold: float | None = None) -> torch.Tensor:
+    """The soft mask of a heat map `(h, w)` under the rule of that name; `threshold` in (0, 1) overrides the rule's own.
+
+    Raises:
+        EditRealError: An unknown rule, or a threshold outside (0, 1).
+    """
+    if rule not in RULES:
+        raise EditRealError(f"expected a mask rule among {', '.join(RULES)}, got {rule!r}")
+    if threshold is not None and not 0 < threshold < 1:
+        raise EditRealError(f"expected a mask threshold between 0 and 1, got {threshold}")
+    return RULES[rule](heat.float(), threshold)
+
+
+def soften(stretched: torch.Tensor, threshold: float) -> torch.Tensor:
+    """Bends [0, 1] so that `threshold` falls on 0.5, keeping the order."""
+    threshold = min(max(threshold, 1e-3), 1 - 1e-3)
+    below, above = 0.5 * stretched / threshold, 0.5 + 0.5 * (stretched - threshold) / (1 - threshold)
+    return torch.where(stretched < threshold, below, above).clamp(0, 1)

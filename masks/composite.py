@@ -1,0 +1,52 @@
+"""The edited pixels inside the mask, the photo's own everywhere else."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from masks.guided import fit_local_linear
+
+DETAIL_RADIUS, DETAIL_EPSILON = 2, 1e-4
+
+
+def enlarge_edit(photo: np.ndarray, reconstruction: np.ndarray, edited: np.ndarray, *, keep_detail: bool) -> np.ndarray:
+    """The model's small edit at the photo's size.
+
+    With `keep_detail` it is not the edited pixels that are enlarged but the change: how the edit maps the colours of
+    the reconstruction, window by window, is fitted as a linear model, and applied to the photo itself, whose texture
+    the model never saw (bilateral guided upsampling, Chen et al. 2016, on the guided filter's model). What that
+    leaves unexplained is added. Where nothing was edited the photo comes back unchanged; where the content is new,
+    the fit turns flat and the result is the enlarged edit.
+
+    Args:
+        photo: The part of the photo that the model saw, `(H, W, 3)` uint8.
+        reconstruction: What the model makes of it without an edit, `(h, w, 3)` in [0, 1].
+        edited: What it makes with the edit, `(h, w, 3)` in [0, 1].
+        keep_detail: False simply enlarges `edited`.
+
+    Returns:
+        `(H, W, 3)` float32 in [0, 255].
+    """
+    size = (photo.shape[1], photo.shape[0])
+    if not keep_detail:
+        return np.clip(cv2.resize(edited.astype(np.float32), size, interpolation=cv2.INTER_CUBIC) * 255, 0, 255)
+    change = edited.astype(np.float32) - reconstruction.astype(np.float32)
+    model = fit_local_linear(reconstruction, change, DETAIL_RADIUS, DETAIL_EPSILON)
+    unexplained = change - model.apply(reconstruction.astype(np.float32))
+    full = photo.astype(np.float32) / 255
+    result = full + model.apply(full) + cv2.resize(unexplained, size, interpolation=cv2.INTER_CUBIC)
+    return np.clip(result * 255, 0, 255)
+
+
+def composite(photo: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Blends by the mask; where it is 0 the photo's bytes are copied.
+
+    Args:
+        photo: `(H, W, 3)` uint8.
+        edited: `(H, W, 3)` float in [0, 255].
+        mask: `(H, W)` uint8.
+    """
+    weight = mask.astype(np.float32)[..., None] / 255
+    blended = np.rint(photo + weight * (edited - photo)).clip(0, 255).astype(np.uint8)
+    return np.where(mask[..., None] == 0, photo, blended)

@@ -1,0 +1,48 @@
+"""Put the trained parts together as one diffusers folder in float16.
+
+    python -m training.export --autoencoder work/autoencoder/weights --denoiser work/denoiser --out backbones/bundled
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from training.captions import known_words
+from training.denoiser import build_scheduler
+
+MAX_SHARD = "14MB"
+
+
+def main(
+    autoencoder: Annotated[Path, typer.Option(help="folder of the autoencoder's weights")],
+    denoiser: Annotated[Path, typer.Option(help="folder that training.denoiser wrote")],
+    out: Annotated[Path, typer.Option(help="the diffusers folder to write")],
+) -> None:
+    """Export the model and load it back as any diffusers user would."""
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(autoencoder).half(),
+        text_encoder=CLIPTextModel.from_pretrained(denoiser / "text_encoder").half(),
+        tokenizer=CLIPTokenizer.from_pretrained(denoiser / "tokenizer"),
+        unet=UNet2DConditionModel.from_pretrained(denoiser / "unet").half(),
+        scheduler=build_scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(out, safe_serialization=True, max_shard_size=MAX_SHARD)
+    (out / "known_words.json").write_text(json.dumps(known_words(), indent=1) + "\n")
+    StableDiffusionPipeline.from_pretrained(out, torch_dtype=torch.float32)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    total, largest = sum(path.stat().st_size for path in files), max(path.stat().st_size for path in files)
+    print(f"{out}: {total / 1e6:.1f} MB in {len(files)} files, the largest {largest / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    typer.run(main)
