@@ -80,7 +80,7 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
     """Aligns two captions by their words, not their tokens, so that a word's token count cannot shift the rest.
 
     Equal words that keep their order are matched first (a longest common subsequence in which content words count
-    more than function words), then equal content words that moved. Between two matches, what is left on both sides
+    more than function words), then equal words that moved. Between two matches, what is left on both sides
     is swapped from the right, where English keeps the noun: in "rose" -> "yellow tulip" the rose turns tulip and
     yellow is added.
     """
@@ -90,7 +90,7 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
     free_target = set(range(len(target.words))) - {j for _, j in matches}
     for i in sorted(free_source):
         word = source.words[i]
-        moved = [j for j in sorted(free_target) if target.words[j].key == word.key and is_content(word)]
+        moved = [j for j in sorted(free_target) if target.words[j].key == word.key]
         if moved:
             matches.append((i, moved[0]))
             free_source.discard(i)

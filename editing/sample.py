@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -21,6 +22,21 @@ Blend = Callable[[torch.Tensor, torch.Tensor, AttentionRecorder, int], torch.Ten
 """`blend(latents, source_latents, recorder, step) -> latents`, applied to the targets `(N, C, h, w)` after a step."""
 
 
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """What the loop leaves.
+
+    Attributes:
+        latents: The edits, `(N, C, h, w)`.
+        source: Where the source arrived, `(1, C, h, w)`.
+        recorder: The attention of all `1 + 2N` rows, as it was before it was edited.
+    """
+
+    latents: torch.Tensor
+    source: torch.Tensor
+    recorder: AttentionRecorder
+
+
 @torch.no_grad()
 def sample_edits(
     backbone: Backbone,
@@ -32,7 +48,7 @@ def sample_edits(
     blend: Blend | None = None,
     exact: bool = True,
     callback: Callback | None = None,
-) -> tuple[torch.Tensor, AttentionRecorder]:
+) -> Sampled:
     """Samples `N` edits of one trajectory in one batch of `1 + 2N` rows.
 
     The source row needs no unconditional partner, since where it goes is already known.
@@ -46,9 +62,6 @@ def sample_edits(
         blend: Restores what the edit must not change.
         exact: False samples the source with guidance instead of following the trajectory, as first published.
         callback: Called with the targets' latents after every step.
-
-    Returns:
-        The edited latents `(N, C, h, w)` and the attention of all rows, as it was before it was edited.
     """
     schedule, count = make_schedule(backbone, trajectory.steps), len(plans)
     sites = controllable_sites(backbone, trajectory)
@@ -77,7 +90,7 @@ def sample_edits(
             latents = blend(latents, source, recorder, i)
         if callback:
             callback(i, latents)
-    return check_finite(latents, "edited latents"), recorder
+    return Sampled(check_finite(latents, "edited latents"), source, recorder)
 
 
 def controllable_sites(backbone: Backbone, trajectory: Trajectory) -> list[AttentionSite]:

@@ -129,7 +129,7 @@ class _Timestep:
             at_limit = updates == max_inner_steps
             with torch.set_grad_enabled(not at_limit):
                 loss = F.mse_loss(self.step(embeds), self.pivot)
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
             if as_published:
                 # Published: the loss that is tested is the one before the update that has just been made.
                 done = at_limit or (updates > 0 and losses[-2] < tolerance)

@@ -34,17 +34,17 @@ def make_schedule(backbone: Backbone, steps: int) -> Schedule:
     """The schedule that diffusers' DDIMScheduler follows under the model's configuration.
 
     Raises:
-        EditRealError: `steps` is not between 1 and the number of training timesteps.
+        EditRealError: `steps` is below 1 or more than there are training timesteps.
     """
     trained = len(backbone.alphas_cumprod)
-    if not 1 <= steps <= trained:
-        raise EditRealError(f"expected between 1 and {trained} steps, got {steps}")
+    most = trained - (1 if backbone.steps_offset and backbone.timestep_spacing == "leading" else 0)
+    if not 1 <= steps <= most:
+        raise EditRealError(f"expected between 1 and {most} steps, got {steps}")
     stride = trained // steps
     if backbone.timestep_spacing == "leading":
         timesteps = [index * stride + backbone.steps_offset for index in reversed(range(steps))]
     else:
         timesteps = [int(value) - 1 for value in torch.arange(trained, 0, -trained / steps).round()][:steps]
-    timesteps = [min(timestep, trained - 1) for timestep in timesteps]
     alpha_prods = [float(backbone.alphas_cumprod[timestep]) for timestep in timesteps]
     # The last step lands `stride` before its timestep, which for "leading" is always past the beginning.
     landing = timesteps[-1] - stride

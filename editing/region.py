@@ -1,0 +1,109 @@
+"""Where one edit takes place: the words' maps, joined with what the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from backbones.errors import EditRealError
+from backbones.photo import Geometry
+from backbones.text import Caption, Word
+from editing.align import Alignment, edited_words
+from editing.settings import EditSettings
+from masks.aggregate import AttentionMaps, word_heat
+from masks.binarize import binarize
+from masks.user_mask import read_mask, shares
+
+
+@dataclass(frozen=True, eq=False)
+class EditRegion:
+    """The words that place one edit, and the user's masks.
+
+    Attributes:
+        source_words: Of the old caption.
+        target_words: Of the new one.
+        source_protected: Words of the old caption that must not change.
+        target_protected: Words of the new one, where the old one lacks them.
+        include: `(H, W)` bool at the photo's size, or None.
+        exclude: The same.
+        settings: Of the edit.
+    """
+
+    source_words: tuple[Word, ...]
+    target_words: tuple[Word, ...]
+    source_protected: tuple[Word, ...]
+    target_protected: tuple[Word, ...]
+    include: np.ndarray | None
+    exclude: np.ndarray | None
+    settings: EditSettings
+
+    def soft_mask(self, source: AttentionMaps, target: AttentionMaps | None, geometry: Geometry) -> torch.Tensor:
+        """The mask `(h, w)` in [0, 1], boundary at 0.5, at the maps' resolution.
+
+        Union of where the source's words were and the target's are, minus the protected words; then the user's
+        masks, which have the last word.
+
+        Args:
+            source: Maps of the old caption over the photo.
+            target: Maps of the new caption over the edit so far; None before there are any.
+            geometry: Of the photo.
+        """
+        soft = self._words(source, self.source_words)
+        protected = self._words(source, self.source_protected)
+        if target is not None:
+            soft = torch.maximum(soft, self._words(target, self.target_words))
+            protected = torch.maximum(protected, self._words(target, self.target_protected))
+        soft = torch.minimum(soft, 1 - protected)
+        size = (source.height, source.width)
+        if self.include is not None:
+            soft = torch.maximum(soft, torch.from_numpy(shares(self.include, geometry.box, *size)).to(soft))
+        if self.exclude is not None:
+            soft = torch.minimum(soft, 1 - torch.from_numpy(shares(self.exclude, geometry.box, *size)).to(soft))
+        return soft
+
+    def _words(self, maps: AttentionMaps, words: Sequence[Word]) -> torch.Tensor:
+        positions = [position for word in words for position in word.positions]
+        if not positions:
+            return torch.zeros(maps.height, maps.width, device=maps.cross.device)
+        heat = word_heat(maps, positions, spread=self.settings.mask_spread)
+        return binarize(heat, self.settings.mask_rule, self.settings.mask_threshold)
+
+
+def find_region(alignment: Alignment, settings: EditSettings, photo_size: tuple[int, int]) -> EditRegion:
+    """The region of an edit: the words that the settings name, else those that the captions' difference gives.
+
+    Raises:
+        EditRealError: A word that neither caption holds, or a mask that cannot be used.
+    """
+    source, target = alignment.source, alignment.target
+    if settings.blend_words is None:
+        reweighted = [word for name in settings.reweight for word in target.find(name)]
+        source_words, target_words = edited_words(alignment, reweighted)
+    else:
+        source_words, target_words = _find(settings.blend_words, source, target)
+    protected = _find(settings.protect_words, source, target)
+    masks = (
+        None if mask is None else read_mask(mask, photo_size, what)
+        for mask, what in ((settings.include_mask, "include_mask"), (settings.exclude_mask, "exclude_mask"))
+    )
+    return EditRegion(
+        tuple(source_words), tuple(target_words), tuple(protected[0]), tuple(protected[1]), *masks, settings=settings
+    )
+
+
+def _find(names: Sequence[str], source: Caption, target: Caption) -> tuple[list[Word], list[Word]]:
+    """The named words of each caption; one of the two must hold each of them."""
+    found: tuple[list[Word], list[Word]] = ([], [])
+    for name in names:
+        errors = []
+        for words, caption in zip(found, (source, target), strict=True):
+            try:
+                words += caption.find(name)
+            except EditRealError as error:
+                errors.append(error)
+        if len(errors) == 2:
+            raise EditRealError(f"expected a word of {source.text!r} or {target.text!r}, got {name!r}") from errors[0]
+    return found

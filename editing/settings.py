@@ -1,0 +1,127 @@
+"""What a user can set, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from backbones.errors import EditRealError
+from editing.controls import Window
+from inversion.invert import METHODS
+from masks.binarize import RULES
+from masks.refine import REFINEMENTS
+from masks.user_mask import MaskSource
+
+CONTROLS = ("auto", "replace", "refine")
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How a photo is brought to noise.
+
+    Attributes:
+        inversion: `null_text`, `negative_prompt`, `direct` or `ddim`.
+        steps: Denoising steps; inversion and edit take the same.
+        guidance_scale: How strongly the edit follows the new caption; 1 is not at all beyond the model's own way.
+        max_inner_steps: Null-text updates at each step.
+    """
+
+    inversion: str = "null_text"
+    steps: int = 50
+    guidance_scale: float = 7.5
+    max_inner_steps: int = 10
+
+    def __post_init__(self) -> None:
+        _one_of("inversion", self.inversion, METHODS)
+        _at_least("steps", self.steps, 1)
+        _at_least("guidance_scale", self.guidance_scale, 1)
+        _at_least("max_inner_steps", self.max_inner_steps, 0)
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """How an edit is made.
+
+    Attributes:
+        cross_replace: When the source's cross-attention is carried over: a share of the steps from the beginning, a
+            pair (start, end), or a mapping from new words (and `default`) to either.
+        self_replace: The same for self-attention, which holds the layout.
+        control: What a swapped word looks at: `replace` gives it the old word's attention, `refine` its own, `auto`
+            is `replace`.
+        reweight: New caption's words and what their attention is multiplied by; 0 and below turn a word off or round.
+        blend_words: Words, of either caption, whose maps say where the edit takes place; None finds them.
+        protect_words: Words, of either caption, that must not change.
+        include_mask: A picture of the photo's size: white is always inside the mask.
+        exclude_mask: White is never inside the mask.
+        local_blend: False edits the whole frame.
+        blend_start: Share of the steps after which what lies outside the mask is restored at every step.
+        mask_rule: `otsu`, `midrange` or `published`.
+        mask_threshold: In (0, 1), instead of the rule's own.
+        mask_spread: How often a word's heat is carried along self-attention.
+        refinement: How the mask finds the photo's edges: `guided`, `grabcut` or `plain`.
+        feather: Width of the fade inside the mask, as a share of the photo's longer side.
+        keep_detail: Whether the photo's own texture is carried through the edit, rather than the model's pixels enlarged.
+        exact: Whether the source follows its inversion exactly; False samples it as first published.
+        seed: Of the noise that `edit_generated` starts from. A photo's edit draws no random numbers.
+    """
+
+    cross_replace: Window | Mapping[str, Window] = 0.8
+    self_replace: Window = 0.4
+    control: str = "auto"
+    reweight: Mapping[str, float] = field(default_factory=dict)
+    blend_words: Sequence[str] | None = None
+    protect_words: Sequence[str] = ()
+    include_mask: MaskSource | None = None
+    exclude_mask: MaskSource | None = None
+    local_blend: bool = True
+    blend_start: float = 0.0
+    mask_rule: str = "otsu"
+    mask_threshold: float | None = None
+    mask_spread: int = 1
+    refinement: str = "guided"
+    feather: float = 0.01
+    keep_detail: bool = True
+    exact: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _one_of("control", self.control, CONTROLS)
+        _one_of("mask_rule", self.mask_rule, RULES)
+        _one_of("refinement", self.refinement, REFINEMENTS)
+        for name in ("blend_start", "feather"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise EditRealError(f"expected {name} between 0 and 1, got {value!r}")
+        _at_least("mask_spread", self.mask_spread, 0)
+        if self.mask_threshold is not None and not 0 < self.mask_threshold < 1:
+            raise EditRealError(f"expected mask_threshold between 0 and 1, got {self.mask_threshold!r}")
+        for name in ("blend_words", "protect_words"):
+            if isinstance(getattr(self, name), str):
+                raise EditRealError(f"expected {name} as a list of words, got the single string {getattr(self, name)!r}")
+
+
+def split_settings(options: Mapping[str, Any]) -> tuple[InversionSettings, EditSettings]:
+    """Sorts keyword arguments into the two kinds of settings.
+
+    Raises:
+        EditRealError: An option that neither kind has, or a value that does not fit.
+    """
+    inversion_names, edit_names = ({f.name for f in fields(kind)} for kind in (InversionSettings, EditSettings))
+    unknown = sorted(set(options) - inversion_names - edit_names)
+    if unknown:
+        known = ", ".join(sorted(inversion_names | edit_names))
+        raise EditRealError(f"expected options among {known}, got {', '.join(unknown)}")
+    inversion = {name: value for name, value in options.items() if name in inversion_names}
+    edit = {name: value for name, value in options.items() if name in edit_names}
+    return InversionSettings(**inversion), EditSettings(**edit)
+
+
+def _one_of(name: str, value: object, allowed: Sequence[str] | Mapping[str, Any]) -> None:
+    if value not in allowed:
+        raise EditRealError(f"expected {name} among {', '.join(allowed)}, got {value!r}")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise EditRealError(f"expected {name} of {least} or more, got {value!r}")

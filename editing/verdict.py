@@ -1,0 +1,96 @@
+"""What a person needs to judge an edit: a few figures, and warnings in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from backbones.text import Caption
+
+FAR_UNDER_CEILING = 3.0  # dB
+NEARLY_ALL = 0.95  # share of the frame
+NO_CHANGE = 1.0  # per cent of the full range
+
+
+def psnr(image: np.ndarray, reference: np.ndarray, where: np.ndarray | None = None) -> float:
+    """Peak signal-to-noise ratio in dB of images in [0, 1], `(H, W, 3)`, over the pixels of `where` `(H, W)` alone.
+
+    Identical images give infinity; an empty `where` gives NaN.
+    """
+    errors = np.square(image.astype(np.float64) - reference.astype(np.float64)).mean(-1)
+    errors = errors if where is None else errors[where]
+    if not errors.size:
+        return float("nan")
+    mean = float(errors.mean())
+    return float("inf") if mean == 0 else -10 * float(np.log10(mean))
+
+
+def measure(
+    *,
+    working: np.ndarray,
+    ceiling: np.ndarray,
+    reconstruction: np.ndarray,
+    edited: np.ndarray,
+    working_mask: np.ndarray,
+    photo: np.ndarray,
+    result: np.ndarray,
+    mask: np.ndarray,
+) -> dict[str, float]:
+    """The figures of an edit.
+
+    Args:
+        working: The photo as the model saw it, `(h, w, 3)` in [0, 1], like the next three.
+        ceiling: Encoded and decoded, nothing else.
+        reconstruction: Inverted and sampled back.
+        edited: The edit.
+        working_mask: `(h, w)` bool.
+        photo: The whole photo, `(H, W, 3)` uint8, like `result`.
+        result: The edited photo.
+        mask: `(H, W)` uint8.
+
+    Returns:
+        `ceiling_psnr` and `reconstruction_psnr` in dB against the photo; `outside_psnr` in dB of the edit against the
+        reconstruction outside the mask, before compositing; `mask_share` and `change_inside` in per cent (of the photo;
+        of the full range, mean over the masked pixels).
+    """
+    inside = mask > 0
+    change = np.abs(result[inside].astype(np.float64) - photo[inside]).mean() / 2.55 if inside.any() else 0.0
+    return {
+        "ceiling_psnr": psnr(ceiling, working),
+        "reconstruction_psnr": psnr(reconstruction, working),
+        "outside_psnr": psnr(edited, reconstruction, ~working_mask),
+        "mask_share": 100 * float(inside.mean()),
+        "change_inside": float(change),
+    }
+
+
+def warn(metrics: dict[str, float], captions: Iterable[Caption], known_words: frozenset[str] | None) -> list[str]:
+    """Warnings in plain words; an empty list where nothing looks wrong."""
+    warnings = []
+    for caption in captions:
+        if caption.cut:
+            warnings.append(
+                f"the caption {caption.text!r} is longer than the model's {len(caption.input_ids)} tokens; "
+                f"ignored from {caption.cut[0]!r} on"
+            )
+    if known_words is not None:
+        words = {word.key: word.text for caption in captions for word in caption.words if not word.is_punctuation}
+        unknown = sorted(text for key, text in words.items() if key not in known_words)
+        if unknown:
+            warnings.append(
+                f"this model was never shown {', '.join(map(repr, unknown))}; it may draw anything there "
+                "(`edit-real models` lists its words)"
+            )
+    if metrics["reconstruction_psnr"] < metrics["ceiling_psnr"] - FAR_UNDER_CEILING:
+        warnings.append(
+            f"the photo is reconstructed at {metrics['reconstruction_psnr']:.1f} dB, far under the autoencoder's "
+            f"{metrics['ceiling_psnr']:.1f} dB: the edit starts from something else than the photo"
+        )
+    if metrics["mask_share"] == 0:
+        warnings.append("the mask is empty, so nothing was edited; name blend_words or lower mask_threshold")
+    elif metrics["mask_share"] >= 100 * NEARLY_ALL:
+        warnings.append("the mask covers nearly the whole photo; raise mask_threshold or name blend_words")
+    if metrics["mask_share"] > 0 and metrics["change_inside"] < NO_CHANGE:
+        warnings.append("the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word")
+    return warnings

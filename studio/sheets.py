@@ -1,0 +1,42 @@
+"""Pictures of what the model attends to."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from backbones.photo import Geometry, Photo
+from backbones.text import parse_caption
+from editing.align import is_content
+from editing.edit import Editor, heat_image, trajectory_geometry
+from editing.sheet import draw_sheet, overlay_heat
+from inversion.trajectory import Trajectory
+
+
+def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, over_steps: bool = False) -> Image.Image:
+    """A heat map for each word of the caption; with `over_steps`, each content word from noise to photo.
+
+    Args:
+        editor: Holds the model.
+        trajectory: Of the photo.
+        photo: The photo.
+        over_steps: Four noise levels of every content word instead of one mean of every word.
+    """
+    caption = parse_caption(editor.backbone.tokenizer, trajectory.caption)
+    words = [word for word in caption.words if word.positions and not word.is_punctuation]
+    geometry: Geometry = trajectory_geometry(trajectory)
+    panels = [("photo", photo.image)]
+    if over_steps:
+        maps = editor.attention(trajectory, levels=4)
+        panels = [
+            (f"“{word.text}” at {share} % of the steps", overlay_heat(photo.image, heat_image(maps, word.positions, photo, geometry, step=step)))
+            for word in words
+            if is_content(word)
+            for step, share in enumerate((0, 33, 67, 100))
+        ]
+    else:
+        maps = editor.attention(trajectory)
+        panels += [
+            (f"“{word.text}”", overlay_heat(photo.image, heat_image(maps, word.positions, photo, geometry)))
+            for word in words
+        ]
+    return draw_sheet(panels, trajectory.caption)

@@ -1,0 +1,147 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import CLIPTokenizer
+
+from backbones.errors import EditRealError
+from backbones.text import parse_caption
+from editing.align import Alignment, align_captions, edited_words
+
+
+def align(tokenizer: CLIPTokenizer, source: str, target: str) -> Alignment:
+    return align_captions(parse_caption(tokenizer, source), parse_caption(tokenizer, target))
+
+
+def texts(alignment: Alignment) -> dict[str, object]:
+    source, target = alignment.source.words, alignment.target.words
+    return {
+        "swaps": [(source[i].text, target[j].text) for i, j in alignment.swaps],
+        "removed": [source[i].text for i in alignment.removed],
+        "added": [target[j].text for j in alignment.added],
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "swaps", "removed", "added"),
+    [
+        ("a red rose", "a red cat", [("rose", "cat")], [], []),
+        ("a rose", "a red rose", [], [], ["red"]),
+        ("a red rose", "a rose", [], ["red"], []),
+        ("a rose", "a yellow tulip", [("rose", "tulip")], [], ["yellow"]),
+        ("a red rose", "a cat", [("rose", "cat")], ["red"], []),
+        ("a cat on a table", "a cat with a hat on a table", [], [], ["with", "a", "hat"]),
+        ("A Red ROSE.", "a red rose", [], [], []),
+        ("a  red   rose", "a red rose", [], [], []),
+        ("a cat and a dog", "a dog and a cat", [], [], []),
+        ("a cat, a dog", "a cat and a dog", [], [], ["and"]),
+        ("", "a cat", [], [], ["a", "cat"]),
+        ("a cat", "", [], ["a", "cat"], []),
+    ],
+)
+def test_words(tokenizer: CLIPTokenizer, source: str, target: str, swaps: list, removed: list, added: list) -> None:
+    alignment = align(tokenizer, source, target)
+    found = texts(alignment)
+    assert found["swaps"] == swaps
+    assert [word for word in found["removed"] if word not in ",."] == removed
+    assert found["added"] == added
+
+
+def test_the_same_caption_changes_nothing(tokenizer: CLIPTokenizer) -> None:
+    alignment = align(tokenizer, "a photo of a tulip", "A photo of a tulip")
+    assert alignment.changes_nothing
+    assert torch.equal(alignment.carry_matrix(), torch.eye(24))
+
+
+def test_a_moved_word_keeps_its_attention(tokenizer: CLIPTokenizer) -> None:
+    alignment = align(tokenizer, "a cat and a dog", "a dog and a cat")
+    assert not alignment.changes_nothing and alignment.moved
+    matrix = alignment.carry_matrix()
+    assert matrix[alignment.source.find("dog")[0].positions[0], alignment.target.find("dog")[0].positions[0]] == 1
+    assert matrix[alignment.source.find("cat")[0].positions[0], alignment.target.find("cat")[0].positions[0]] == 1
+
+
+def test_unequal_token_counts_do_not_shift_the_rest(tokenizer: CLIPTokenizer) -> None:
+    """The published replace mapper ignores the shift after a word of another length."""
+    alignment = align(tokenizer, "a rose with a hat", "a tulip with a hat")
+    assert len(alignment.source.words[1].positions) == 1 and len(alignment.target.words[1].positions) == 5
+    matrix = alignment.carry_matrix()
+    hat_before, hat_after = (c.find("hat")[0].positions[0] for c in (alignment.source, alignment.target))
+    assert hat_after == hat_before + 4
+    assert matrix[hat_before, hat_after] == 1 and matrix[hat_before].sum() == 1
+
+
+def test_a_swapped_word_shares_among_its_tokens(tokenizer: CLIPTokenizer) -> None:
+    alignment = align(tokenizer, "a rose", "a tulip")
+    row = alignment.carry_matrix()[2]
+    assert torch.equal(row[2:7], torch.full((5,), 0.2)) and float(row.sum()) == pytest.approx(1)
+    back = align(tokenizer, "a tulip", "a rose").carry_matrix()
+    assert torch.equal(back[2:7, 2], torch.ones(5))
+
+
+def test_repeated_words_stay_in_their_places(tokenizer: CLIPTokenizer) -> None:
+    alignment = align(tokenizer, "a red cat with a red hat", "a red cat with a green hat")
+    assert texts(alignment)["swaps"] == [("red", "green")]
+    assert alignment.swaps == ((5, 5),)
+
+
+def test_case_and_punctuation_find_the_word(tokenizer: CLIPTokenizer) -> None:
+    """A blend word that differed in case or punctuation gave an empty mask and a silent no-edit."""
+    caption = parse_caption(tokenizer, "A photo of a  Red rose, on a table.")
+    assert caption.find("rose")[0].text == "rose"
+    assert caption.find("ROSE,")[0].text == "rose"
+    assert [word.text for word in caption.find("red")] == ["Red"]
+    with pytest.raises(EditRealError, match="'tulip'"):
+        caption.find("tulip")
+
+
+CAPTIONS = st.lists(st.sampled_from("a red rose cat tulip, with dog green - hat".split()), max_size=9).map(" ".join)
+
+
+@given(source=CAPTIONS, target=CAPTIONS)
+def test_attention_is_handed_over_whole_or_not_at_all(tokenizer: CLIPTokenizer, source: str, target: str) -> None:
+    alignment = align(tokenizer, source, target)
+    sums = alignment.carry_matrix().sum(-1)
+    removed = {p for i in alignment.removed for p in alignment.source.words[i].positions}
+    cut = {p for i, j in (*alignment.matches, *alignment.swaps) if not alignment.target.words[j].positions
+           for p in alignment.source.words[i].positions}  # fmt: skip
+    for position, total in enumerate(sums.tolist()):
+        assert total == pytest.approx(0 if position in removed | cut else 1, abs=1e-5)
+    fresh = alignment.fresh_tokens()
+    assert not (alignment.carry_matrix()[:, fresh] > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "source_words", "target_words"),
+    [
+        ("a photo of a red rose", "a photo of a green rose", ["red", "rose"], ["green", "rose"]),
+        ("a photo of a rose", "a photo of a red rose", ["rose"], ["red", "rose"]),
+        ("a red rose", "a red cat", ["rose"], ["cat"]),
+        ("a cat on a table", "a cat with a hat on a table", [], ["hat"]),
+        ("a cat with a hat", "a cat", ["hat"], []),
+        ("a red cat sitting on a table", "a green cat sitting on a table", ["red", "cat"], ["green", "cat"]),
+        ("a red cat with a hat", "a red cat with a green hat", ["hat"], ["green", "hat"]),
+        ("a cat", "a cat", [], []),
+    ],
+)
+def test_the_words_that_place_an_edit(
+    tokenizer: CLIPTokenizer, source: str, target: str, source_words: list, target_words: list
+) -> None:
+    found = edited_words(align(tokenizer, source, target))
+    assert [[word.text for word in words] for words in found] == [source_words, target_words]
+
+
+def test_a_caption_beyond_the_tokens_is_cut_at_a_word(tokenizer: CLIPTokenizer) -> None:
+    caption = parse_caption(tokenizer, "a photo of a rose with tulip tulip tulip tulip hat")
+    assert caption.cut[0] == "tulip" and caption.cut[-1] == "hat"
+    assert len(caption.input_ids) == 24 and caption.input_ids[-1] == tokenizer.eos_token_id
+    with pytest.raises(EditRealError, match="hat"):
+        caption.find("hat")
+
+
+def test_tokens_equal_the_tokenizers_own(tokenizer: CLIPTokenizer) -> None:
+    text = "A photo, of a Close-up: it's a naïve red-rose!"
+    caption = parse_caption(tokenizer, text)
+    padded = tokenizer(text, padding="max_length", truncation=True)["input_ids"]
+    kept = caption.end
+    assert list(caption.input_ids[:kept]) == list(padded[:kept])
