@@ -1,0 +1,35 @@
+"""Extend the automatic mask, protect a part of the photo, and protect a word."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_sample_image
+
+from backbones import load_backbone
+from editing import Editor
+from editing.sheet import draw_sheet, overlay_mask
+
+
+def main(out: Path = Path("out/examples")) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    photo = load_sample_image("flower.jpg")
+    second_flower = np.zeros(photo.shape[:2], bool)
+    second_flower[370:, 290:470] = True  # the half-hidden flower at the lower edge
+    left_half = np.zeros(photo.shape[:2], bool)
+    left_half[:, :310] = True
+    editor = Editor(load_backbone("bundled"), progress=True)
+    trajectory = editor.invert(photo, "a photo of an orange flower")
+    variants = {
+        "automatic": {},
+        "extended by a mask": {"include_mask": second_flower},
+        "left half protected": {"exclude_mask": left_half},
+    }
+    panels = []
+    for name, options in variants.items():
+        result = editor.edit(trajectory, "a photo of a pink flower", **options)
+        panels += [(f"{name}: mask", overlay_mask(result.photo.image, result.mask)), (name, result.image)]
+    draw_sheet(panels, "the same edit under three masks").save(out / "extended_mask.png")
+
+
+if __name__ == "__main__":
+    main()

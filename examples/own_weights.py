@@ -1,0 +1,31 @@
+"""Edit with Stable Diffusion weights of your own.
+
+    python examples/own_weights.py PHOTO "a photo of a cat" "a photo of a dog" --model stable-diffusion-v1-5/stable-diffusion-v1-5
+
+`--model` takes a folder in diffusers' layout or a hub id (Stable Diffusion 1.x or 2.x, in safetensors). A CUDA GPU
+takes seconds to a minute; on a CPU, expect many minutes at 512x512, and try `inversion="negative_prompt"` first.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from editing import edit_real
+
+
+def main(
+    photo: Path,
+    caption: str,
+    new_caption: str,
+    model: Annotated[str, typer.Option(help="a folder or a hub id")],
+    out: Path = Path("out/examples/own_weights.png"),
+) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    result = edit_real(photo, caption, new_caption, model=model, inversion="negative_prompt", progress=True)
+    result.sheet().save(out)
+    print(result.metrics, *result.warnings, sep="\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)
