@@ -11,12 +11,12 @@ from transformers import CLIPTokenizer
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[^\s]")
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|(?:[^\w\s]|_)+")
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word or punctuation mark of a caption.
+    """A word of a caption, or a run of punctuation marks, which the tokenizer takes as one.
 
     Attributes:
         text: As typed.
