@@ -67,9 +67,11 @@ class ControlledAttention:
             projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for projected in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         )
-        scores = (query @ key.transpose(-1, -2)).float() * attn.scale
+        # The query is scaled before the product, which float16 would overflow in some models.
+        scores = ((query * attn.scale) @ key.transpose(-1, -2)).float()
         if attention_mask is not None:
-            scores = scores + attention_mask.unflatten(0, (-1, attn.heads))
+            batch, keys = len(query), key.shape[2]
+            scores = scores + attn.prepare_attention_mask(attention_mask, keys, batch).unflatten(0, (batch, attn.heads))
         probs = self.control(scores.softmax(dim=-1), self.site)
         attended = (probs.to(value.dtype) @ value).transpose(1, 2).flatten(2)
         dropout, project = attn.to_out[1], attn.to_out[0]
@@ -90,7 +92,10 @@ def controlled_attention(
     """
     if not sites:
         raise ValueError("expected at least one attention layer to control, got none; the edit would do nothing")
-    modules = {site: unet.get_submodule(site.name) for site in sites}
+    try:
+        modules = {site: unet.get_submodule(site.name) for site in sites}
+    except AttributeError as error:
+        raise ValueError(f"expected attention layers of this UNet, got a site of another: {error}") from error
     found = {site: module.processor for site, module in modules.items()}
     try:
         for site, module in modules.items():
