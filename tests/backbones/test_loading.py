@@ -1,0 +1,190 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+import torch
+from diffusers import StableDiffusionPipeline
+from safetensors import SafetensorError
+
+from backbones.backbone import Backbone, check_finite
+from backbones.errors import EditRealError
+from backbones.latents import decode, encode
+from backbones.loading import load_backbone
+from backbones.text import encode_prompt
+
+
+@pytest.fixture
+def folder(model_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny pipeline to damage."""
+    return Path(shutil.copytree(model_folder, tmp_path / "model"))
+
+
+def change_json(path: Path, **values: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def message_of(model: str | Path) -> str:
+    with pytest.raises(EditRealError) as caught:
+        load_backbone(model, device="cpu")
+    message = str(caught.value)
+    assert message.startswith("expected ")
+    assert "\n" not in message
+    assert "Traceback" not in message
+    return message
+
+
+def test_weights_are_frozen_and_float32_on_the_cpu(backbone: Backbone) -> None:
+    for network in (backbone.unet, backbone.vae, backbone.text_encoder):
+        assert not network.training
+        for parameter in network.parameters():
+            assert not parameter.requires_grad
+            assert parameter.dtype == torch.float32
+            assert parameter.device.type == "cpu"
+    assert backbone.dtype == torch.float32
+    assert backbone.device.type == "cpu"
+
+
+def test_the_scheduler_is_read(backbone: Backbone, model_folder: Path) -> None:
+    assert backbone.prediction_type == model_folder.name
+    assert backbone.alphas_cumprod.dtype == torch.float64
+    assert len(backbone.alphas_cumprod) == 1000
+    assert backbone.final_alpha_prod == float(backbone.alphas_cumprod[0])  # set_alpha_to_one is False
+    assert (backbone.steps_offset, backbone.timestep_spacing) == (1, "leading")
+    assert backbone.known_words is None
+
+
+def test_known_words_are_read_where_there_are_any(folder: Path) -> None:
+    (folder / "known_words.json").write_text('["rose", "cat"]')
+    assert load_backbone(folder, device="cpu").known_words == {"rose", "cat"}
+
+
+def test_sizes_follow_the_networks(backbone: Backbone) -> None:
+    assert (backbone.vae_factor, backbone.image_size, backbone.size_multiple) == (2, 32, 4)
+    assert encode(backbone, torch.zeros(1, 3, 32, 24)).shape == (1, 4, 16, 12)
+    assert decode(backbone, torch.zeros(2, 4, 16, 12)).shape == (2, 3, 32, 24)
+
+
+def test_bfloat16_is_the_networks_and_not_the_autoencoders(
+    model_folder: Path, backbone: Backbone, latents: torch.Tensor
+) -> None:
+    loaded = load_backbone(model_folder, device="cpu", dtype=torch.bfloat16)
+    assert (loaded.unet.dtype, loaded.text_encoder.dtype, loaded.vae.dtype) == (
+        torch.bfloat16,
+        torch.bfloat16,
+        torch.float32,
+    )
+    embeds = encode_prompt(loaded, "a red rose")
+    with torch.no_grad():
+        rough, exact = (model.noise_pred(latents, 300, embeds) for model in (loaded, backbone))
+    assert embeds.dtype == rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, rtol=0.1, atol=0.1)
+
+
+def test_a_timestep_for_each_row_equals_one_by_one(backbone: Backbone, latents: torch.Tensor) -> None:
+    embeds, rows = encode_prompt(backbone, "a red rose"), torch.cat([latents, -latents])
+    with torch.no_grad():
+        together = backbone.noise_pred(rows, torch.tensor([3, 900]), embeds.expand(2, -1, -1))
+        alone = [backbone.noise_pred(rows[i : i + 1], t, embeds) for i, t in enumerate((3, 900))]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_diffusers_loads_the_same_folder(model_folder: Path, backbone: Backbone) -> None:
+    pipeline = StableDiffusionPipeline.from_pretrained(model_folder, safety_checker=None, requires_safety_checker=False)
+    for name in ("unet", "vae", "text_encoder"):
+        theirs, ours = getattr(pipeline, name).state_dict(), getattr(backbone, name).state_dict()
+        assert theirs.keys() == ours.keys()
+        assert all(torch.equal(theirs[key], ours[key]) for key in ours)
+
+
+def test_two_loads_have_one_fingerprint(model_folder: Path, backbone: Backbone) -> None:
+    assert load_backbone(str(model_folder), device="cpu").fingerprint == backbone.fingerprint
+
+
+@pytest.mark.parametrize("network", ["unet", "vae", "text_encoder"])
+def test_a_changed_weight_changes_the_fingerprint(model_folder: Path, backbone: Backbone, network: str) -> None:
+    changed = load_backbone(model_folder, device="cpu")
+    weight = next(getattr(changed, network).parameters())
+    weight[(0,) * weight.ndim] += 0.01
+    assert changed.fingerprint != backbone.fingerprint
+
+
+def test_a_model_that_is_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert "'nonexistent/model'" in message_of("nonexistent/model")
+    assert "'no such//name'" in message_of("no such//name")
+
+
+def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
+    assert "model_index.json, unet/" in message_of(tmp_path)
+
+
+def break_index(folder: Path) -> None:
+    (folder / "model_index.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda folder: shutil.rmtree(folder / "unet"), "without unet/"),
+        (lambda folder: shutil.rmtree(folder / "tokenizer"), "without tokenizer/"),
+        (break_index, "readable JSON"),
+        (lambda folder: change_json(folder / "unet" / "config.json", in_channels=9), "takes 9"),
+        (
+            lambda folder: change_json(
+                folder / "model_index.json",
+                _class_name="StableDiffusionXLPipeline",
+                text_encoder_2=["transformers", "CLIPTextModelWithProjection"],
+            ),
+            "StableDiffusionXLPipeline",
+        ),
+        (
+            lambda folder: change_json(folder / "scheduler" / "scheduler_config.json", prediction_type="sample"),
+            "'sample'",
+        ),
+        (
+            lambda folder: change_json(folder / "scheduler" / "scheduler_config.json", timestep_spacing="linspace"),
+            "'linspace'",
+        ),
+    ],
+)
+def test_a_folder_of_something_else(folder: Path, damage: Callable[[Path], None], expected: str) -> None:
+    damage(folder)
+    assert expected in message_of(folder)
+
+
+let_through = pytest.mark.xfail(
+    raises=SafetensorError, strict=True, reason="load_backbone lets SafetensorError through"
+)
+
+
+@pytest.mark.parametrize(
+    ("weights", "damage"),
+    [
+        ("unet/diffusion_pytorch_model", "garbage"),
+        ("unet/diffusion_pytorch_model", "cut short"),
+        ("unet/diffusion_pytorch_model", "absent"),
+        ("vae/diffusion_pytorch_model", "garbage"),
+        ("text_encoder/model", "absent"),
+        pytest.param("text_encoder/model", "garbage", marks=let_through),
+        pytest.param("text_encoder/model", "cut short", marks=let_through),
+    ],
+)
+def test_damaged_weights(folder: Path, weights: str, damage: str) -> None:
+    path = folder / f"{weights}.safetensors"
+    if damage == "absent":
+        path.unlink()
+    else:
+        path.write_bytes(b"garbage" * 40 if damage == "garbage" else path.read_bytes()[:-100])
+    assert str(folder) in message_of(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_named(value: float) -> None:
+    with pytest.raises(EditRealError, match="finite latents"):
+        check_finite(torch.tensor([0.0, value]), "latents")
+    finite = torch.ones(2)
+    assert check_finite(finite, "latents") is finite
