@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from skimage.filters import threshold_otsu
 
 from backbones.errors import EditRealError
 from masks.aggregate import normalize
@@ -33,9 +32,23 @@ def otsu(heat: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
     """Over the threshold that best separates the map into two classes (Otsu 1979)."""
     stretched = normalize(heat)
     if threshold is None:
-        flat = bool(stretched.max() <= stretched.min())
-        threshold = 0.5 if flat else float(threshold_otsu(stretched.cpu().numpy()))
+        threshold = otsu_threshold(stretched)
     return soften(stretched, threshold)
+
+
+def otsu_threshold(values: torch.Tensor) -> float:
+    """The cut with the largest variance between the classes, halfway between the values on its two sides.
+
+    No histogram: its bins would put the cut at the edge of the lower class rather than in the gap.
+    """
+    ordered = values.flatten().cpu().double().sort().values  # Apple's MPS has no float64
+    if ordered[0] == ordered[-1]:
+        return 0.5
+    below = torch.arange(1, len(ordered))
+    sums, above = ordered.cumsum(0), len(ordered) - below
+    between = below * above * ((sums[-1] - sums[:-1]) / above - sums[:-1] / below) ** 2
+    best = int(between.argmax())
+    return float(ordered[best] + ordered[best + 1]) / 2
 
 
 RULES: dict[str, Callable[[torch.Tensor, float | None], torch.Tensor]] = {
