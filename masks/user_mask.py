@@ -30,14 +30,16 @@ def read_mask(source: MaskSource, photo_size: tuple[int, int], what: str = "mask
         try:
             image = source if isinstance(source, Image.Image) else Image.open(source)
             array = np.asarray(image.convert("L"))
-        except (OSError, UnidentifiedImageError) as error:
+        except (OSError, UnidentifiedImageError, AttributeError) as error:  # AttributeError: no path, image or array
             raise EditRealError(f"expected a readable picture as {what}, got {source}: {error}") from error
     if array.shape != (photo_size[1], photo_size[0]):
         shape = f"{array.shape[1]}x{array.shape[0]}" if array.ndim == 2 else f"an array of shape {array.shape}"
         raise EditRealError(f"expected a {what} of the photo's size, {photo_size[0]}x{photo_size[1]}, got {shape}")
-    mask = array if array.dtype == bool else array > (0.5 if np.issubdtype(array.dtype, np.floating) else 127)
+    mask = array if array.dtype == bool else array > (127 if array.max() > 1 else 0.5)
     if not mask.any():
-        raise EditRealError(f"expected a {what} with some white pixels, got an empty one; paint white what it should hold")
+        raise EditRealError(
+            f"expected a {what} with some white pixels, got an empty one; paint white what it should hold"
+        )
     return mask
 
 
