@@ -41,7 +41,7 @@ def attention_sites(unet: UNet2DConditionModel, height: int, width: int) -> list
         if not isinstance(module, Attention):
             continue
         block, index = name.split(".")[:2]
-        halvings = {"down_blocks": int, "up_blocks": lambda i: deepest - int(i)}.get(block, lambda _: deepest)(index)
+        halvings = deepest if block == "mid_block" else int(index) if block == "down_blocks" else deepest - int(index)
         kind: Literal["cross", "self"] = "cross" if name.endswith("attn2") else "self"
         # A stride-2 convolution with padding 1 rounds up, so does the negated floor division.
         sites.append(AttentionSite(name, kind, -(-height // 2**halvings), -(-width // 2**halvings)))
