@@ -156,9 +156,7 @@ def test_a_folder_of_something_else(folder: Path, damage: Callable[[Path], None]
     assert expected in message_of(folder)
 
 
-let_through = pytest.mark.xfail(
-    raises=SafetensorError, strict=True, reason="load_backbone lets SafetensorError through"
-)
+let_through = pytest.mark.xfail(raises=SafetensorError, strict=True, reason="load_backbone lets it through")
 
 
 @pytest.mark.parametrize(
