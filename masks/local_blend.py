@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from backbones.backbone import check_finite
+
 
 def blend_latents(latents: torch.Tensor, source_latents: torch.Tensor, soft: torch.Tensor) -> torch.Tensor:
     """`z_src + m (z - z_src)` (Hertz et al. 2023, section 4, "local editing").
@@ -13,7 +15,11 @@ def blend_latents(latents: torch.Tensor, source_latents: torch.Tensor, soft: tor
         latents: Edited, `(B, C, h, w)`.
         source_latents: `(1, C, h, w)` at the same noise level.
         soft: A mask of any resolution, `(h', w')` or one for each edit `(B, h', w')`, in [0, 1], boundary at 0.5.
+
+    Raises:
+        EditRealError: The edited latents overflowed, which the source's would hide.
     """
+    check_finite(latents, "edited latents")
     soft = soft.expand(len(latents), *soft.shape[-2:])[:, None].to(latents)
     mask = F.interpolate(soft, latents.shape[-2:], mode="bilinear", align_corners=False) > 0.5
     return torch.where(mask, latents, source_latents)
