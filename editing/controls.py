@@ -143,8 +143,12 @@ def edit_attention(probs: torch.Tensor, site: AttentionSite, step: int, plans: S
 
 def _steps_in(window: Window, steps: int) -> torch.Tensor:
     """The steps inside a window, `(steps,)` bool."""
-    start, end = (0.0, window) if isinstance(window, int | float) else window
-    if not 0 <= start <= end <= 1:
+    try:
+        start, end = (0.0, window) if isinstance(window, int | float) else window
+        fits = 0 <= start <= end <= 1
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
         raise EditRealError(f"expected a window of shares between 0 and 1, such as 0.8 or (0.1, 0.8), got {window!r}")
     index = torch.arange(steps)
     return (index >= round(start * steps)) & (index < round(end * steps))
