@@ -86,7 +86,7 @@ def test_specks_and_pinholes_go_and_the_rest_stays(value: bool) -> None:
     assert np.array_equal(clean(mask), expected)
 
 
-@given(mask=MASKS, radius=st.floats(0, 9))
+@given(mask=MASKS, radius=st.floats(0, 9) | st.just(3000.0))
 def test_a_feather_is_strictly_inside(mask: np.ndarray, radius: float) -> None:
     feathered = feather_inside(mask, radius)
     assert feathered.dtype == np.uint8
