@@ -76,9 +76,9 @@ def find_folder(model: str) -> Path:
     if model == "bundled":
         raise EditRealError(f"expected the bundled model at {folder}, got no such folder; reinstall edit-real")
     try:
-        patterns = ["model_index.json", *(f"{part}/*{end}" for part in _PARTS for end in (".json", ".txt", ".safetensors"))]
+        files = [f"{part}/*{end}" for part in _PARTS for end in (".json", ".txt", ".safetensors")]
         variants = ["*.fp16.*", "*.non_ema.*", "*.ema.*"]
-        return Path(snapshot_download(model, allow_patterns=patterns, ignore_patterns=variants))
+        return Path(snapshot_download(model, allow_patterns=["model_index.json", *files], ignore_patterns=variants))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise EditRealError(
             f"expected 'bundled', a folder or a reachable model on the Hugging Face hub, got {model!r}, which is no "
@@ -100,8 +100,8 @@ def check_family(folder: Path) -> None:
     unet, vae = read_json(folder / "unet" / "config.json"), read_json(folder / "vae" / "config.json")
     if unet.get("in_channels") != vae.get("latent_channels"):
         raise EditRealError(
-            f"expected a text-to-image model whose UNet takes {vae.get('latent_channels')} channels, got one that takes "
-            f"{unet.get('in_channels')} (an inpainting or depth model) at {folder}"
+            f"expected a text-to-image model whose UNet takes {vae.get('latent_channels')} channels, got one that "
+            f"takes {unet.get('in_channels')} (an inpainting or depth model) at {folder}"
         )
 
 

@@ -175,10 +175,11 @@ def plan_geometry(
     multiple: int,
     region: tuple[int, int, int, int] | None = None,
 ) -> Geometry:
-    """Choose the model's working size and the part of the photo that it sees.
+    """Choose the model's working size for a photo, or for a region of it.
 
-    The working size has sides that are multiples of `multiple`, an area near `model_size`² and nearly the photo's
-    aspect; the box is the largest centred one of exactly that aspect. A square gives `model_size` x `model_size`.
+    Its sides are multiples of `multiple`, its area is near `model_size`² and its aspect nearly the photo's; the model
+    sees the whole photo, stretched by the small rest, so that no seam is left where a crop would end. A square gives
+    `model_size` x `model_size`.
 
     Args:
         photo_size: `(width, height)` of the upright photo.
@@ -203,17 +204,10 @@ def plan_geometry(
         raise EditRealError(
             f"expected a {what} between 1:{MAX_ASPECT} and {MAX_ASPECT}:1, got {width}x{height}; {remedy}"
         )
-    working = _working_size(width / height, model_size, multiple)
-    # The box: as wide or as high as there is room for.
-    if width * working[0] > height * working[1]:
-        box_width, box_height = round(height * working[1] / working[0]), height
-    else:
-        box_width, box_height = width, round(width * working[0] / working[1])
-    left, top = left + (width - box_width) // 2, top + (height - box_height) // 2
     return Geometry(
         photo_size=(photo_size[0], photo_size[1]),
-        box=(left, top, left + box_width, top + box_height),
-        working_size=working,
+        box=(left, top, right, bottom),
+        working_size=_working_size(width / height, model_size, multiple),
     )
 
 
@@ -276,8 +270,8 @@ def save_photo(image: Image.Image, path: str | Path, like: Photo, *, overwrite: 
     if image.mode not in ("RGB", "RGBA"):
         raise EditRealError(f"expected an RGB or RGBA image to save, got mode {image.mode}; convert it first")
     target = Path(path)
+    check_target(target, like, overwrite=overwrite)
     pil_format = _save_format(target)
-    _check_target(target, like, overwrite)
     options = dict(_SAVE_OPTIONS[pil_format])
     if like.exif is not None:
         options["exif"] = like.exif
@@ -296,6 +290,48 @@ def save_photo(image: Image.Image, path: str | Path, like: Photo, *, overwrite: 
         raise EditRealError(f"cannot write {target} as {pil_format} ({error}); try another folder, or PNG") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_target(target: Path, like: Photo, *, overwrite: bool, suffix: str | None = None) -> None:
+    """Refuse a place to write to before any work is done.
+
+    Args:
+        target: Where something will be written.
+        like: The photo that must not be lost.
+        overwrite: Whether an existing file may be replaced, the photo's own included.
+        suffix: The ending that the file must have; None takes those of the picture formats.
+
+    Raises:
+        EditRealError: The ending is wrong, the folder is missing, or the file exists.
+    """
+    if suffix is None:
+        _save_format(target)
+    elif target.suffix != suffix:
+        got = target.name or target
+        raise EditRealError(f"expected a file name that ends in {suffix}, got {got}; change its ending")
+    try:
+        if not target.parent.is_dir():
+            raise EditRealError(f"expected an existing folder to save in, got {target.parent}; create it first")
+        if target.is_dir():
+            raise EditRealError(f"expected a file to save to, but {target} is a folder; choose another name")
+        if overwrite or not (target.exists() or target.is_symlink()):
+            return
+        is_source = like.path is not None and like.path.exists() and target.exists() and target.samefile(like.path)
+    except OSError as error:
+        raise EditRealError(f"cannot write {target} ({error}); choose another name or folder") from error
+    if is_source:
+        raise EditRealError(
+            f"{target} is the source photo itself; choose another name, or pass overwrite=True (--overwrite) to lose it"
+        )
+    raise EditRealError(
+        f"{target} exists already; choose another name, or pass overwrite=True (--overwrite) to replace it"
+    )
+
+
+def write_picture(image: Image.Image, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a picture that is not the photo, such as a mask or a sheet; errors are those of `save_photo`."""
+    rgb = image.convert("RGB")
+    save_photo(rgb, path, Photo(rgb), overwrite=overwrite)
 
 
 def _from_file(path: Path, max_pixels: int) -> Photo:
@@ -504,15 +540,15 @@ def _check_region(region: Sequence[int], photo_size: tuple[int, int]) -> tuple[i
 
 
 def _working_size(aspect: float, model_size: int, multiple: int) -> tuple[int, int]:
-    """The `(height, width)` in multiples that loses little of a photo of this aspect, at an area near `model_size`².
+    """The `(height, width)` in multiples that stretches a photo of this aspect little, at an area near `model_size`².
 
-    Both errors are counted as logarithms of ratios, that of the area half: what is cropped is gone.
+    Both errors are counted as logarithms of ratios, that of the area a quarter.
     """
 
     def cost(size: tuple[int, int]) -> tuple[float, float]:
         height, width = size
-        cropped = abs(math.log(width / height / aspect))
-        return cropped + 0.5 * abs(math.log(width * height / model_size**2)), cropped
+        stretched = abs(math.log(width / height / aspect))
+        return stretched + 0.25 * abs(math.log(width * height / model_size**2)), stretched
 
     sides = range(multiple, 2 * model_size + multiple, multiple)
     return min(((height, width) for height in sides for width in sides), key=cost)
@@ -536,24 +572,6 @@ def _save_format(target: Path) -> str:
     if pil_format == "HEIF":
         _register_heif(f"writing {target}")
     return pil_format
-
-
-def _check_target(target: Path, like: Photo, overwrite: bool) -> None:
-    try:
-        if not target.parent.is_dir():
-            raise EditRealError(f"expected an existing folder to save in, got {target.parent}; create it first")
-        if target.is_dir():
-            raise EditRealError(f"expected a file to save to, but {target} is a folder; choose another name")
-        if overwrite or not (target.exists() or target.is_symlink()):
-            return
-        is_source = like.path is not None and like.path.exists() and target.exists() and target.samefile(like.path)
-    except OSError as error:
-        raise EditRealError(f"cannot write {target} ({error}); choose another name or folder") from error
-    if is_source:
-        raise EditRealError(
-            f"{target} is the source photo itself; choose another name, or pass overwrite=True to lose it"
-        )
-    raise EditRealError(f"{target} exists already; choose another name, or pass overwrite=True to replace it")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -103,8 +103,9 @@ def mask_table(editor: Editor, rows: list[dict[str, Any]], steps: int) -> list[d
         for setting, mask in masks_of(editor, row, steps):
             scores[setting][kind].append(iou(mask, row["object"]))
     table = [
-        {"rule": rule, "spread": spread, "refinement": refinement, **{f"{k} IoU": float(np.mean(v)) for k, v in s.items()}}
-        for (rule, spread, refinement), s in scores.items()
+        {"rule": rule, "spread": spread, "refinement": refinement}
+        | {f"{kind} IoU": float(np.mean(values)) for kind, values in by_kind.items()}
+        for (rule, spread, refinement), by_kind in scores.items()
     ]
     return sorted(table, key=lambda row: -sum(v for k, v in row.items() if k.endswith("IoU")))
 

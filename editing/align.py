@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -96,7 +97,7 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
             free_source.discard(i)
             free_target.discard(moved[0])
     swaps = []
-    for (i0, j0), (i1, j1) in zip(anchors, anchors[1:], strict=False):
+    for (i0, j0), (i1, j1) in pairwise(anchors):
         left = [i for i in range(i0 + 1, i1) if i in free_source and not source.words[i].is_punctuation]
         right = [j for j in range(j0 + 1, j1) if j in free_target and not target.words[j].is_punctuation]
         swaps += list(zip(reversed(left), reversed(right), strict=False))

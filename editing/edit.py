@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,20 +16,21 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.latents import decode, encode
 from backbones.loading import load_backbone
-from backbones.photo import Geometry, Photo, PhotoSource, open_photo, plan_geometry, save_photo, to_pixels, with_alpha
+from backbones.photo import Geometry, Photo, PhotoSource, open_photo, plan_geometry, to_pixels, with_alpha
 from backbones.text import encode_captions, encode_prompt, parse_caption
-from editing.align import align_captions, is_content
+from editing.align import Alignment, align_captions
 from editing.controls import plan_edit
+from editing.heat import heat_images
 from editing.region import EditRegion, find_region
-from editing.sample import Sampled, sample_edits
+from editing.result import EditResult
+from editing.sample import Blend, Sampled, sample_edits
 from editing.settings import EditSettings, InversionSettings, split_settings
-from editing.sheet import draw_sheet, format_metrics, overlay_heat, overlay_mask
 from editing.verdict import measure, warn
 from inversion.ddim import Callback, ddim_sample
 from inversion.invert import invert
 from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
-from masks.aggregate import AttentionMaps, AttentionRecorder, normalize, record_maps, word_heat
+from masks.aggregate import AttentionMaps, AttentionRecorder, record_maps
 from masks.composite import composite, enlarge_edit
 from masks.local_blend import blend_latents
 from masks.refine import feather_inside, refine_mask
@@ -100,49 +100,6 @@ def edit_generated(
     return editor.edit(trajectory, new_caption, edit_settings, photo=photo)
 
 
-@dataclass(frozen=True, eq=False)
-class EditResult:
-    """An edited photo and how it came about.
-
-    Attributes:
-        image: The edit at the photo's own size; outside the mask its pixels are the photo's.
-        mask: Where it differs, L, the photo's size; 0 is untouched.
-        reconstruction: What the model makes of the photo without an edit, at the model's size.
-        heat_maps: Where the model sees each word of the caption, L, the photo's size.
-        trajectory: The inversion, for further edits.
-        metrics: See `verdict.measure`.
-        warnings: In plain words.
-        settings: All that the edit was made with.
-        photo: The photo.
-    """
-
-    image: Image.Image
-    mask: Image.Image
-    reconstruction: Image.Image
-    heat_maps: dict[str, Image.Image]
-    trajectory: Trajectory
-    metrics: dict[str, float]
-    warnings: list[str]
-    settings: dict[str, Any]
-    photo: Photo
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the image, with the photo's EXIF and colour profile; see `photo.save_photo`."""
-        save_photo(self.image, path, self.photo, overwrite=overwrite)
-
-    def sheet(self) -> Image.Image:
-        """One picture: photo, reconstruction, mask, edit, and the words' heat maps."""
-        panels = [
-            ("photo", self.photo.image),
-            ("reconstruction", self.reconstruction.resize(self.photo.size, Image.Resampling.BICUBIC)),
-            ("mask", overlay_mask(self.photo.image, self.mask)),
-            ("edit", self.image),
-            *((f"“{word}”", overlay_heat(self.photo.image, heat)) for word, heat in self.heat_maps.items()),
-        ]
-        title = f"{self.trajectory.caption}  →  {self.settings['new_caption']}"
-        return draw_sheet(panels, title, [format_metrics(self.metrics), *self.warnings])
-
-
 class Editor:
     """Repeated edits with one model; a photo is inverted once and edited often.
 
@@ -167,7 +124,7 @@ class Editor:
         **options: Any,
     ) -> Trajectory:
         """Photo -> latents -> trajectory. `options` are fields of `InversionSettings`."""
-        settings = _settings(InversionSettings, settings, options)
+        settings = _with_options(settings or InversionSettings(), options)
         photo = img if isinstance(img, Photo) else open_photo(img)
         geometry = plan_geometry(photo.size, self.backbone.image_size, self.backbone.size_multiple, region)
         latents = encode(self.backbone, to_pixels(photo, geometry))
@@ -190,7 +147,7 @@ class Editor:
         self, caption: str, settings: InversionSettings | None = None, *, seed: int = 0, **options: Any
     ) -> tuple[Trajectory, Photo]:
         """An image from a caption and a seed, with the trajectory that the sampler took to it."""
-        settings = _settings(InversionSettings, settings, options)
+        settings = _with_options(settings or InversionSettings(), options)
         backbone, side = self.backbone, self.backbone.image_size // self.backbone.vae_factor
         schedule = make_schedule(backbone, settings.steps)
         shape = (1, int(backbone.unet.config.in_channels), side, side)
@@ -201,7 +158,7 @@ class Editor:
             latents = ddim_sample(
                 backbone, schedule, noise, embeds, uncond_embeds, settings.guidance_scale, callback=callback
             )
-        photo = open_photo(_to_array(decode(backbone, latents[-1:])))
+        photo = open_photo(_to_image(_unit(decode(backbone, latents[-1:])[0])))
         self._photos[photo.pixel_hash] = photo
         trajectory = Trajectory(
             latents=latents,
@@ -249,16 +206,10 @@ class Editor:
     ) -> list[EditResult]:
         """Several edits of one inverted photo in one batch; `settings` are shared, or one for each caption."""
         backbone, photo = self.backbone, self._photo_of(trajectory, photo)
-        trajectory = trajectory.to(backbone.device)
+        trajectory, geometry = trajectory.to(backbone.device), trajectory_geometry(trajectory)
+        choices = _one_each(settings, options, len(new_captions))
         source = parse_caption(backbone.tokenizer, trajectory.caption)
         targets = [parse_caption(backbone.tokenizer, text) for text in new_captions]
-        shared = isinstance(settings, EditSettings) or settings is None
-        each = [settings] * len(targets) if shared else list(settings)
-        choices = [_settings(EditSettings, one, options) for one in each]
-        if not targets or len(choices) != len(targets) or len({choice.exact for choice in choices}) > 1:
-            raise EditRealError(
-                f"expected new captions with one settings each (alike in 'exact'), got {len(targets)} and {len(choices)}"
-            )
         alignments = [align_captions(source, target) for target in targets]
         regions = [find_region(a, c, photo.size) for a, c in zip(alignments, choices, strict=True)]
         plans = [
@@ -274,7 +225,6 @@ class Editor:
         ]
         source_embeds, target_embeds = encode_captions(backbone, [source, *targets]).split([1, len(targets)])
         maps = self.attention(trajectory)
-        geometry = trajectory_geometry(trajectory)
         with self._bar("edit", trajectory.steps) as callback:
             sampled = sample_edits(
                 backbone,
@@ -287,8 +237,8 @@ class Editor:
                 callback=callback,
             )
         return [
-            self._finish(trajectory, photo, geometry, maps, region, sampled, index, new_captions[index])
-            for index, region in enumerate(regions)
+            _finish(backbone, trajectory, photo, alignment, region, maps, sampled, index)
+            for index, (alignment, region) in enumerate(zip(alignments, regions, strict=True))
         ]
 
     def attention(self, trajectory: Trajectory, levels: int = MAP_STEPS) -> AttentionMaps:
@@ -298,72 +248,6 @@ class Editor:
         steps = sorted({round(step) for step in np.linspace(0, trajectory.steps - 1, levels)})
         embeds = encode_prompt(self.backbone, trajectory.caption)
         return record_maps(self.backbone, trajectory.latents[steps], [schedule.timesteps[i] for i in steps], embeds)
-
-    def _finish(
-        self,
-        trajectory: Trajectory,
-        photo: Photo,
-        geometry: Geometry,
-        maps: AttentionMaps,
-        region: EditRegion,
-        sampled: Sampled,
-        index: int,
-        new_caption: str,
-    ) -> EditResult:
-        """Edited latents -> mask -> composite -> result."""
-        backbone, count = self.backbone, len(sampled.latents)
-        source, target = (parse_caption(backbone.tokenizer, text) for text in (trajectory.caption, new_caption))
-        latents = torch.cat([trajectory.latents[-1:], sampled.source, sampled.latents[index : index + 1]])
-        ceiling, reconstruction, edited = (_unit(pixels) for pixels in decode(backbone, latents))
-        pixels = np.asarray(photo.image)
-        left, top, right, bottom = geometry.box
-        part = pixels[top:bottom, left:right]
-        soft = region.soft_mask(maps, sampled.recorder.maps(row=1 + count + index), geometry).cpu().numpy()
-        fine = refine_mask(soft if region.settings.local_blend else np.ones_like(soft), part, region.settings.refinement)
-        if region.exclude is not None:
-            fine &= ~region.exclude[top:bottom, left:right]
-        mask = np.zeros(pixels.shape[:2], np.uint8)
-        mask[top:bottom, left:right] = feather_inside(fine, region.settings.feather * max(part.shape[:2]))
-        whole = pixels.astype(np.float32)
-        whole[top:bottom, left:right] = enlarge_edit(
-            part, reconstruction, edited, keep_detail=region.settings.keep_detail
-        )
-        result = composite(pixels, whole, mask)
-        metrics = measure(
-            working=_unit(to_pixels(photo, geometry)[0]),
-            ceiling=ceiling,
-            reconstruction=reconstruction,
-            edited=edited,
-            working_mask=refine_mask(soft, np.rint(ceiling * 255).astype(np.uint8), "plain"),
-            photo=pixels,
-            result=result,
-            mask=mask,
-        )
-        return EditResult(
-            image=with_alpha(Image.fromarray(result), photo),
-            mask=Image.fromarray(mask),
-            reconstruction=Image.fromarray(np.rint(reconstruction * 255).astype(np.uint8)),
-            heat_maps={
-                word.text: heat_image(maps, word.positions, photo, geometry)
-                for word in source.words
-                if is_content(word) and word.positions
-            },
-            trajectory=trajectory,
-            metrics=metrics,
-            warnings=warn(metrics, (source, target), backbone.known_words),
-            settings={
-                "caption": trajectory.caption,
-                "new_caption": new_caption,
-                "model": backbone.name,
-                "inversion": trajectory.method,
-                "steps": trajectory.steps,
-                "guidance_scale": trajectory.guidance_scale,
-                **{field.name: getattr(region.settings, field.name) for field in dataclasses.fields(region.settings)},
-                "source_words": [word.text for word in region.source_words],
-                "target_words": [word.text for word in region.target_words],
-            },
-            photo=photo,
-        )
 
     def _photo_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> Photo:
         trajectory.check_valid_for(
@@ -394,19 +278,74 @@ class _Bar:
         self._bar.close()
 
 
-def heat_image(
-    maps: AttentionMaps, positions: Sequence[int], photo: Photo, geometry: Geometry, *, step: int | None = None
-) -> Image.Image:
-    """A word's heat map as a picture, L, of the photo's size; black outside what the model saw."""
-    heat = normalize(word_heat(maps, positions, step=step)).cpu().numpy()
-    left, top, right, bottom = geometry.box
-    small = Image.fromarray(np.rint(heat * 255).astype(np.uint8))
-    whole = Image.new("L", photo.size)
-    whole.paste(small.resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
-    return whole
+def _finish(
+    backbone: Backbone,
+    trajectory: Trajectory,
+    photo: Photo,
+    alignment: Alignment,
+    region: EditRegion,
+    maps: AttentionMaps,
+    sampled: Sampled,
+    index: int,
+) -> EditResult:
+    """Edited latents -> mask -> composite -> result, for the edit at `index` of the batch."""
+    geometry, settings = trajectory_geometry(trajectory), region.settings
+    latents = torch.cat([trajectory.latents[-1:], sampled.source, sampled.latents[index : index + 1]])
+    ceiling, reconstruction, edited = (_unit(pixels) for pixels in decode(backbone, latents))
+    soft = region.soft_mask(maps, sampled.target_maps(index), geometry).cpu().numpy()
+    pixels, (left, top, right, bottom) = np.asarray(photo.image), geometry.box
+    part = pixels[top:bottom, left:right]
+    mask = np.zeros(pixels.shape[:2], np.uint8)
+    mask[top:bottom, left:right] = _fine_mask(soft, part, region, geometry)
+    whole = pixels.astype(np.float32)
+    whole[top:bottom, left:right] = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail)
+    result = composite(pixels, whole, mask)
+    metrics = measure(
+        working=_unit(to_pixels(photo, geometry)[0]),
+        ceiling=ceiling,
+        reconstruction=reconstruction,
+        edited=edited,
+        working_mask=refine_mask(soft, np.rint(ceiling * 255).astype(np.uint8), "plain"),
+        photo=pixels,
+        result=result,
+        mask=mask,
+    )
+    source, target = alignment.source, alignment.target
+    return EditResult(
+        image=with_alpha(Image.fromarray(result), photo),
+        mask=Image.fromarray(mask),
+        reconstruction=_to_image(reconstruction),
+        drawn=_to_image(edited),
+        heat_maps=heat_images(maps, source, photo, geometry),
+        trajectory=trajectory,
+        metrics=metrics,
+        warnings=warn(metrics, (source, target), backbone.known_words),
+        settings={
+            "caption": source.text,
+            "new_caption": target.text,
+            "model": backbone.name,
+            "inversion": trajectory.method,
+            "steps": trajectory.steps,
+            "guidance_scale": trajectory.guidance_scale,
+            **{field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)},
+            "source_words": [word.text for word in region.source_words],
+            "target_words": [word.text for word in region.target_words],
+        },
+        photo=photo,
+    )
 
 
-def _local_blend(regions: Sequence[EditRegion], maps: AttentionMaps, geometry: Geometry, steps: int) -> Any:
+def _fine_mask(soft: np.ndarray, part: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
+    """The soft mask at the photo's resolution, feathered, `(H, W)` uint8; what the user excludes is 0."""
+    settings = region.settings
+    fine = refine_mask(soft if settings.local_blend else np.ones_like(soft), part, settings.refinement)
+    if region.exclude is not None:
+        left, top, right, bottom = geometry.box
+        fine &= ~region.exclude[top:bottom, left:right]
+    return feather_inside(fine, settings.feather * max(part.shape[:2]))
+
+
+def _local_blend(regions: Sequence[EditRegion], maps: AttentionMaps, geometry: Geometry, steps: int) -> Blend:
     """The local blend of a batch of edits, each with its own region and start."""
 
     def blend(latents: torch.Tensor, source: torch.Tensor, recorder: AttentionRecorder, step: int) -> torch.Tensor:
@@ -422,13 +361,31 @@ def _local_blend(regions: Sequence[EditRegion], maps: AttentionMaps, geometry: G
     return blend
 
 
-def _settings(kind: Any, given: Any, options: dict[str, Any]) -> Any:
-    """`given`, or the defaults, with `options` on top."""
-    unknown = sorted(set(options) - {field.name for field in dataclasses.fields(kind)})
+Settings = TypeVar("Settings", InversionSettings, EditSettings)
+
+
+def _with_options(settings: Settings, options: dict[str, Any]) -> Settings:
+    """`settings` with `options` on top."""
+    known = [field.name for field in dataclasses.fields(settings)]
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        known = ", ".join(field.name for field in dataclasses.fields(kind))
-        raise EditRealError(f"expected options among {known}, got {', '.join(unknown)}")
-    return dataclasses.replace(given if given is not None else kind(), **options)
+        raise EditRealError(f"expected options among {', '.join(known)}, got {', '.join(unknown)}")
+    return dataclasses.replace(settings, **options)
+
+
+def _one_each(
+    settings: EditSettings | Sequence[EditSettings] | None, options: dict[str, Any], count: int
+) -> list[EditSettings]:
+    """Settings for each of `count` edits, from shared ones or one each."""
+    if settings is None or isinstance(settings, EditSettings):
+        choices = [_with_options(settings or EditSettings(), options)] * count
+    else:
+        choices = [_with_options(one, options) for one in settings]
+    if count < 1 or len(choices) != count:
+        raise EditRealError(f"expected one settings for each new caption, got {len(choices)} for {count} captions")
+    if len({choice.exact for choice in choices}) > 1:
+        raise EditRealError("expected edits of one batch to be alike in 'exact', got both; edit them one by one")
+    return choices
 
 
 def _plain(geometry: Geometry) -> dict[str, Any]:
@@ -445,5 +402,5 @@ def _unit(pixels: torch.Tensor) -> np.ndarray:
     return (pixels.permute(1, 2, 0).float().numpy() + 1) / 2
 
 
-def _to_array(pixels: torch.Tensor) -> np.ndarray:
-    return np.rint(_unit(pixels[0]) * 255).astype(np.uint8)
+def _to_image(pixels: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.rint(pixels * 255).astype(np.uint8))

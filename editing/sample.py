@@ -16,7 +16,7 @@ from inversion.guidance import guide
 from inversion.schedule import make_schedule
 from inversion.steps import ddim_step
 from inversion.trajectory import Trajectory
-from masks.aggregate import AttentionRecorder
+from masks.aggregate import AttentionMaps, AttentionRecorder
 
 Blend = Callable[[torch.Tensor, torch.Tensor, AttentionRecorder, int], torch.Tensor]
 """`blend(latents, source_latents, recorder, step) -> latents`, applied to the targets `(N, C, h, w)` after a step."""
@@ -35,6 +35,10 @@ class Sampled:
     latents: torch.Tensor
     source: torch.Tensor
     recorder: AttentionRecorder
+
+    def target_maps(self, index: int) -> AttentionMaps:
+        """The attention of the edit at `index` over all steps."""
+        return self.recorder.maps(row=1 + len(self.latents) + index)
 
 
 @torch.no_grad()
@@ -80,12 +84,14 @@ def sample_edits(
             noise_pred = backbone.noise_pred(torch.cat([source, latents, latents]), timestep, embeds)
         noise_pred_source, noise_pred_uncond, noise_pred_cond = noise_pred.split([1, count, count])
         alpha_prods = schedule.alpha_prods[i], schedule.alpha_prods[i + 1]
-        latents = ddim_step(latents, guide(noise_pred_uncond, noise_pred_cond, trajectory.guidance_scale), *alpha_prods)
+        guided = guide(noise_pred_uncond, noise_pred_cond, trajectory.guidance_scale)
+        latents = ddim_step(latents, guided, *alpha_prods)
         if exact:
             source = trajectory.latents[i + 1 : i + 2]
         else:
             noise_pred_uncond = backbone.noise_pred(source, timestep, uncond_embeds)
-            source = ddim_step(source, guide(noise_pred_uncond, noise_pred_source, trajectory.guidance_scale), *alpha_prods)
+            guided = guide(noise_pred_uncond, noise_pred_source, trajectory.guidance_scale)
+            source = ddim_step(source, guided, *alpha_prods)
         if blend:
             latents = blend(latents, source, recorder, i)
         if callback:

@@ -59,9 +59,9 @@ class EditSettings:
         mask_rule: `otsu`, `midrange` or `published`.
         mask_threshold: In (0, 1), instead of the rule's own.
         mask_spread: How often a word's heat is carried along self-attention.
-        refinement: How the mask finds the photo's edges: `guided`, `grabcut` or `plain`.
+        refinement: How the mask finds the photo's edges: `grabcut`, `guided` or `plain`.
         feather: Width of the fade inside the mask, as a share of the photo's longer side.
-        keep_detail: Whether the photo's own texture is carried through the edit, rather than the model's pixels enlarged.
+        keep_detail: Whether the photo's own texture is carried through the edit; else the model's pixels are enlarged.
         exact: Whether the source follows its inversion exactly; False samples it as first published.
         seed: Of the noise that `edit_generated` starts from. A photo's edit draws no random numbers.
     """
@@ -79,7 +79,7 @@ class EditSettings:
     mask_rule: str = "otsu"
     mask_threshold: float | None = None
     mask_spread: int = 1
-    refinement: str = "guided"
+    refinement: str = "grabcut"
     feather: float = 0.01
     keep_detail: bool = True
     exact: bool = True
@@ -98,7 +98,9 @@ class EditSettings:
             raise EditRealError(f"expected mask_threshold between 0 and 1, got {self.mask_threshold!r}")
         for name in ("blend_words", "protect_words"):
             if isinstance(getattr(self, name), str):
-                raise EditRealError(f"expected {name} as a list of words, got the single string {getattr(self, name)!r}")
+                raise EditRealError(
+                    f"expected {name} as a list of words, got the single string {getattr(self, name)!r}"
+                )
 
 
 def split_settings(options: Mapping[str, Any]) -> tuple[InversionSettings, EditSettings]:

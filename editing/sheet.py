@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 PANEL = 320  # longer side of a panel in pixels
-COLUMNS = 4
 
 
 def overlay_heat(photo: Image.Image, heat: Image.Image) -> Image.Image:
@@ -30,9 +29,11 @@ def overlay_mask(photo: Image.Image, mask: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(pixels * weight + outside * (1 - weight)).astype(np.uint8))
 
 
-def draw_sheet(panels: Sequence[tuple[str, Image.Image]], title: str, notes: Sequence[str] = ()) -> Image.Image:
-    """Captioned panels in rows of `COLUMNS`, a title above and notes below."""
-    columns = min(COLUMNS, len(panels))
+def draw_sheet(
+    panels: Sequence[tuple[str, Image.Image]], title: str, notes: Sequence[str] = (), *, columns: int = 4
+) -> Image.Image:
+    """Captioned panels in rows of `columns`, a title above and notes below."""
+    columns = min(columns, len(panels))
     rows = -(-len(panels) // columns)
     width, height = panels[0][1].size
     scale = PANEL / max(width, height)
@@ -53,23 +54,9 @@ def draw_sheet(panels: Sequence[tuple[str, Image.Image]], title: str, notes: Seq
     return Image.open(buffer).convert("RGB")
 
 
-def draw_strip(images: Sequence[tuple[str, Image.Image]], title: str) -> Image.Image:
-    """Images side by side in one row, for sweeps."""
-    columns = len(images)
-    width, height = images[0][1].size
-    scale = 0.6 * PANEL / max(width, height)
-    figure = Figure(
-        figsize=(columns * (width * scale + 10) / 100, (height * scale + 60) / 100), dpi=100, layout="constrained"
-    )
-    figure.suptitle(title, fontsize=11)
-    for index, (name, image) in enumerate(images):
-        axes = figure.add_subplot(1, columns, index + 1)
-        axes.imshow(np.asarray(image.convert("RGB")))
-        axes.set_title(name, fontsize=9)
-        axes.set_axis_off()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return Image.open(buffer).convert("RGB")
+def draw_strip(panels: Sequence[tuple[str, Image.Image]], title: str) -> Image.Image:
+    """Captioned panels in one row, for sweeps."""
+    return draw_sheet(panels, title, columns=len(panels))
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:

@@ -92,5 +92,7 @@ def warn(metrics: dict[str, float], captions: Iterable[Caption], known_words: fr
     elif metrics["mask_share"] >= 100 * NEARLY_ALL:
         warnings.append("the mask covers nearly the whole photo; raise mask_threshold or name blend_words")
     if metrics["mask_share"] > 0 and metrics["change_inside"] < NO_CHANGE:
-        warnings.append("the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word")
+        warnings.append(
+            "the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word"
+        )
     return warnings

@@ -1,9 +1,10 @@
 """Edit with Stable Diffusion weights of your own.
 
-    python examples/own_weights.py PHOTO "a photo of a cat" "a photo of a dog" --model stable-diffusion-v1-5/stable-diffusion-v1-5
+    python examples/own_weights.py PHOTO "a photo of a cat" "a photo of a dog" --model FOLDER_OR_HUB_ID
 
-`--model` takes a folder in diffusers' layout or a hub id (Stable Diffusion 1.x or 2.x, in safetensors). A CUDA GPU
-takes seconds to a minute; on a CPU, expect many minutes at 512x512, and try `inversion="negative_prompt"` first.
+`--model` takes a folder in diffusers' layout or a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5
+(Stable Diffusion 1.x or 2.x, in safetensors). Negative-prompt inversion is the quick one; null-text, the default of
+`edit_real`, follows guidance more closely and takes longer.
 """
 
 from pathlib import Path

@@ -67,7 +67,9 @@ class Trajectory:
             save_file(tensors, draft, {"format": FORMAT, "fields": json.dumps(fields)})
             os.replace(draft, target)
         except OSError as error:
-            raise EditRealError(f"expected a writable path for the inversion, got {target}: {error.strerror}") from error
+            raise EditRealError(
+                f"expected a writable path for the inversion, got {target}: {error.strerror}"
+            ) from error
         finally:
             draft.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ import typer
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
-from backbones.photo import check_target, open_photo, save_photo, write_image
+from backbones.photo import check_target, open_photo, write_picture
 from editing.edit import Editor, EditResult
 from editing.settings import EditSettings, InversionSettings
 from editing.sheet import format_metrics
@@ -61,7 +61,9 @@ def edit(
     max_inner_steps: MaxInnerSteps = _INVERSION.max_inner_steps,
     cross_replace: Annotated[
         list[str] | None,
-        typer.Option(help="when the photo's cross-attention is kept: 0.8, 0.1:0.8, or a word's own: pink=0:0.4; repeatable"),
+        typer.Option(
+            help="when the photo's cross-attention is kept: 0.8, 0.1:0.8, or a word's own: pink=0:0.4; repeatable"
+        ),
     ] = None,
     self_replace: Annotated[
         str, typer.Option(help="when its self-attention is, which holds the layout: 0.4 or 0.1:0.4")
@@ -80,15 +82,23 @@ def edit(
     blend_start: Annotated[float, typer.Option(help="share of the steps before that begins")] = _EDIT.blend_start,
     mask_rule: Annotated[str, typer.Option(help="otsu, midrange or published")] = _EDIT.mask_rule,
     mask_threshold: Annotated[float | None, typer.Option(help="0 to 1, instead of the rule's own")] = None,
-    mask_spread: Annotated[int, typer.Option(help="times a word's heat is carried along self-attention")] = _EDIT.mask_spread,
-    refinement: Annotated[str, typer.Option(help="how the mask finds edges: guided, grabcut or plain")] = _EDIT.refinement,
+    mask_spread: Annotated[
+        int, typer.Option(help="times a word's heat is carried along self-attention")
+    ] = _EDIT.mask_spread,
+    refinement: Annotated[
+        str, typer.Option(help="how the mask finds edges: guided, grabcut or plain")
+    ] = _EDIT.refinement,
     feather: Annotated[float, typer.Option(help="fade inside the mask, a share of the longer side")] = _EDIT.feather,
-    keep_detail: Annotated[bool, typer.Option(help="carry the photo's own texture through the edit")] = _EDIT.keep_detail,
+    keep_detail: Annotated[
+        bool, typer.Option(help="carry the photo's own texture through the edit")
+    ] = _EDIT.keep_detail,
     exact: Annotated[bool, typer.Option(help="follow the inversion exactly")] = _EDIT.exact,
     seed: Annotated[int, typer.Option(help="recorded; a photo's edit draws no random numbers")] = _EDIT.seed,
     sheet: Annotated[Path | None, typer.Option(help="also write one picture that shows the whole edit")] = None,
     mask_out: Annotated[Path | None, typer.Option(help="also write the mask")] = None,
-    trajectory: Annotated[Path | None, typer.Option(help="a saved inversion of this photo, instead of inverting")] = None,
+    trajectory: Annotated[
+        Path | None, typer.Option(help="a saved inversion of this photo, instead of inverting")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit PHOTO, which shows CAPTION, into NEW_CAPTION."""
@@ -145,7 +155,7 @@ def invert(
     """Invert PHOTO once and save it, for `edit --trajectory`."""
     settings = InversionSettings(inversion, steps, guidance_scale, max_inner_steps)
     opened = open_photo(photo)
-    check_target(out, opened, overwrite=overwrite, suffixes=(".safetensors",))
+    check_target(out, opened, overwrite=overwrite, suffix=".safetensors")
     editor = Editor(announce(load_backbone(model, device, read_dtype(dtype))), progress=True)
     editor.invert(opened, caption, settings, region=region).save(out)
     typer.echo(f"wrote {out}")
@@ -169,7 +179,7 @@ def attention(
     check_target(out, opened, overwrite=overwrite)
     editor = Editor(announce(load_backbone(model, device, read_dtype(dtype))), progress=True)
     trajectory = editor.invert(opened, caption, inversion="direct", steps=steps, region=region)
-    write_image(attention_sheet(editor, trajectory, opened, over_steps=over_steps), out, overwrite=overwrite)
+    write_picture(attention_sheet(editor, trajectory, opened, over_steps=over_steps), out, overwrite=overwrite)
     typer.echo(f"wrote {out}")
 
 
@@ -189,7 +199,7 @@ def demo(
     photo = open_photo(load_sample_image("flower.jpg"))
     editor = Editor(announce(load_backbone("bundled")), progress=True)
     trajectory = editor.invert(photo, "a photo of an orange flower")
-    write_image(photo.image, out / "photo.png", overwrite=True)
+    write_picture(photo.image, out / "photo.png", overwrite=True)
     for color in ("pink", "white"):
         result = editor.edit(trajectory, f"a photo of a {color} flower")
         target = out / f"{color}.png"
@@ -223,11 +233,11 @@ def announce(backbone: Backbone) -> Backbone:
 
 def write(result: EditResult, out: Path, sheet: Path | None, mask_out: Path | None, *, overwrite: bool) -> None:
     """Writes an edit, its sheet and its mask."""
-    save_photo(result.image, out, result.photo, overwrite=overwrite)
+    result.save(out, overwrite=overwrite)
     if sheet:
-        write_image(result.sheet(), sheet, overwrite=overwrite)
+        write_picture(result.sheet(), sheet, overwrite=overwrite)
     if mask_out:
-        write_image(result.mask, mask_out, overwrite=overwrite)
+        write_picture(result.mask, mask_out, overwrite=overwrite)
 
 
 def report(result: EditResult, out: Path) -> None:

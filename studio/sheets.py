@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from PIL import Image
 
-from backbones.photo import Geometry, Photo
+from backbones.photo import Photo
 from backbones.text import parse_caption
 from editing.align import is_content
-from editing.edit import Editor, heat_image, trajectory_geometry
+from editing.edit import Editor, trajectory_geometry
+from editing.heat import heat_image
 from editing.sheet import draw_sheet, overlay_heat
 from inversion.trajectory import Trajectory
 
@@ -23,12 +24,15 @@ def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, ove
     """
     caption = parse_caption(editor.backbone.tokenizer, trajectory.caption)
     words = [word for word in caption.words if word.positions and not word.is_punctuation]
-    geometry: Geometry = trajectory_geometry(trajectory)
+    geometry = trajectory_geometry(trajectory)
     panels = [("photo", photo.image)]
     if over_steps:
         maps = editor.attention(trajectory, levels=4)
         panels = [
-            (f"“{word.text}” at {share} % of the steps", overlay_heat(photo.image, heat_image(maps, word.positions, photo, geometry, step=step)))
+            (
+                f"“{word.text}” at {share} % of the steps",
+                overlay_heat(photo.image, heat_image(maps, word.positions, photo, geometry, step=step)),
+            )
             for word in words
             if is_content(word)
             for step, share in enumerate((0, 33, 67, 100))

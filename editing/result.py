@@ -1,0 +1,58 @@
+"""What an edit gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from backbones.photo import Photo, save_photo
+from editing.sheet import draw_sheet, format_metrics, overlay_heat, overlay_mask
+from inversion.trajectory import Trajectory
+
+
+@dataclass(frozen=True, eq=False)
+class EditResult:
+    """An edited photo and how it came about.
+
+    Attributes:
+        image: The edit at the photo's own size; outside the mask its pixels are the photo's.
+        mask: Where it differs, L, the photo's size; 0 is untouched.
+        reconstruction: What the model makes of the photo without an edit, at the model's size.
+        drawn: What it makes with the edit, at the model's size, before anything is composited.
+        heat_maps: Where the model sees each word of the caption, L, the photo's size.
+        trajectory: The inversion, for further edits.
+        metrics: See `verdict.measure`.
+        warnings: In plain words.
+        settings: All that the edit was made with.
+        photo: The photo.
+    """
+
+    image: Image.Image
+    mask: Image.Image
+    reconstruction: Image.Image
+    drawn: Image.Image
+    heat_maps: dict[str, Image.Image]
+    trajectory: Trajectory
+    metrics: dict[str, float]
+    warnings: list[str]
+    settings: dict[str, Any]
+    photo: Photo
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the image, with the photo's EXIF and colour profile; see `photo.save_photo`."""
+        save_photo(self.image, path, self.photo, overwrite=overwrite)
+
+    def sheet(self) -> Image.Image:
+        """One picture: photo, reconstruction, mask, edit, and the words' heat maps."""
+        panels = [
+            ("photo", self.photo.image),
+            ("reconstruction", self.reconstruction.resize(self.photo.size, Image.Resampling.BICUBIC)),
+            ("mask", overlay_mask(self.photo.image, self.mask)),
+            ("edit", self.image),
+            *((f"“{word}”", overlay_heat(self.photo.image, heat)) for word, heat in self.heat_maps.items()),
+        ]
+        title = f"{self.trajectory.caption}  →  {self.settings['new_caption']}"
+        return draw_sheet(panels, title, [format_metrics(self.metrics), *self.warnings])
