@@ -1,0 +1,84 @@
+"""The card's figures are those on disk, and what was missed is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from backbones.backbone import Backbone
+from training.card import main, parameters
+from training.classifier import LABELS
+from training.evaluate import summary_table
+
+ROWS = [
+    {"flower": "rose", "color": "red", "split": "train", "source": "https://example.org/1"},
+    {"flower": "rose", "color": "pink", "split": "train", "source": "https://example.org/1", "dyed": True},
+    {"flower": "tulip", "color": None, "split": "test", "source": "https://example.org/2"},
+    {"animal": "cat", "breed": "bengal", "split": "train"},
+]
+
+
+def figures() -> dict[str, Any]:
+    kinds = ("flowers", "pets")
+    colors = {"share": 0.91, "images": 10, "by_color": {"red": 0.9, "white": 0.92}}
+    confusion = {"rose": {**dict.fromkeys(LABELS, 0), "rose": 7}}
+    names = {"flowers": 0.62, "pets": 0.83, "images": {"flowers": 6, "pets": 4}, "confusion": confusion}
+    word = {"iou": 0.55, "threshold": 0.7, "iou_as_published": 0.4, "iou_of_whole_frame": 0.3, "photos": 5}
+    near = {
+        "median_of_samples": 0.24,
+        "median_of_test_photos": 0.2,
+        "ratio": 1.2,
+        "share_nearer_than_1_percent_of_test_photos": 0.0,
+        "share_nearest_to_a_test_photo": 0.12,
+        "share_of_test_photos": 0.1,
+    }
+    content = {
+        "size": 64,
+        "steps": 30,
+        "guidance_scale": 7.5,
+        "autoencoder": {"psnr": 26.3, "photos": 9},
+        "colors": {"generated": colors, "photos": colors},
+        "names": {"generated": names, "photos": names},
+        "words": dict.fromkeys(kinds, word),
+        "neighbours": dict.fromkeys(kinds, near),
+    }
+    return {**content, "table": summary_table(content)}
+
+
+def test_goals_are_met_or_missed() -> None:
+    results = {row["measure"]: row["result"] for row in figures()["table"]}
+    assert results["species obeyed"] == "missed"
+    assert [measure for measure, result in results.items() if result != "met"] == ["species obeyed"]
+
+
+@pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    for part in ("unet", "vae", "text_encoder", "scheduler"):
+        (model / part).mkdir(parents=True)
+        for file in (model_folder / part).iterdir():
+            (model / part / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "evaluation.json").write_text(json.dumps(figures()))
+    image = np.zeros((len(ROWS), 8, 8, 3), np.uint8)
+    save_file({"images": image}, tmp_path / "prepared.safetensors", {"rows": json.dumps(ROWS)})
+    log = tmp_path / "log.jsonl"
+    log.write_text(
+        json.dumps({"step": 90, "minutes": 1.0, "samples_per_s": 20.0, "loss": 0.5})
+        + "\n"
+        + json.dumps({"step": 180, "minutes": 2.0, "samples_per_s": 30.0, "loss": 0.25})
+    )
+    card = model / "MODEL_CARD.md"
+    main(tmp_path / "evaluation.json", tmp_path / "prepared.safetensors", [log, log], log, "a slide rule", card)
+    text = card.read_text()
+    assert text.startswith("---\nlicense: cc-by-sa-4.0\n")
+    for expected in ("a slide rule", "26.30", "Goals missed: species obeyed.", "| 180 | 2 | 25 |", "32x32", "decoder"):
+        assert expected in text
+    assert str(tmp_path) not in text
+    lines = (model / "ATTRIBUTION.txt").read_text().splitlines()
+    assert [line for line in lines if line.startswith("https://example")] == ["https://example.org/1"]
+    assert parameters(model / "unet") == sum(weight.numel() for weight in backbone.unet.parameters())

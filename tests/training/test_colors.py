@@ -1,0 +1,68 @@
+"""Colours are named as people would, and dyeing touches petals alone."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from training.colors import FLOWER_COLORS, color_masks, from_hsv, name_color, recolor, segment_flower, to_hsv
+
+PATCHES = {
+    "white": (245, 245, 240),
+    "yellow": (250, 220, 20),
+    "red": (200, 10, 20),
+    "pink": (240, 120, 180),
+    "orange": (240, 130, 20),
+    "purple": (130, 50, 190),
+}
+
+
+def flower(color: str, side: int = 96) -> tuple[np.ndarray, np.ndarray]:
+    """A disc of a colour on a leaf-green ground with a little grain, and the disc's pixels."""
+    y, x = np.mgrid[:side, :side] - side / 2
+    disc = y**2 + x**2 < (side / 4) ** 2
+    image = np.where(disc[..., None], PATCHES[color], (40, 110, 30)).astype(np.float32)
+    grain = np.random.default_rng(0).normal(0, 4, image.shape)
+    return np.clip(image + grain, 0, 255).astype(np.uint8), disc
+
+
+@pytest.mark.parametrize("color", FLOWER_COLORS)
+def test_a_flat_patch_has_its_name(color: str) -> None:
+    patch = np.full((16, 16, 3), PATCHES[color], np.uint8)
+    assert name_color(patch) == color
+    assert name_color(flower(color)[0]) == color
+
+
+def test_the_names_share_out_the_pixels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert (sum(mask.astype(int) for mask in color_masks(image).values()) == 1).all()
+
+
+def test_hsv_round_trip() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    assert np.abs(from_hsv(to_hsv(image)).astype(int) - image).max() <= 1
+
+
+@pytest.mark.parametrize("color", FLOWER_COLORS)
+def test_a_flower_is_found_by_its_color(color: str) -> None:
+    image, disc = flower(color)
+    mask = segment_flower(image, color)
+    assert mask is not None
+    assert (mask & disc).sum() / (mask | disc).sum() > 0.9
+
+
+def test_a_color_that_does_not_stand_out_gives_no_flower() -> None:
+    assert segment_flower(flower("red")[0], "purple") is None
+    assert segment_flower(np.full((64, 64, 3), PATCHES["red"], np.uint8), "red") is None
+
+
+@pytest.mark.parametrize(("color", "to_color"), list(permutations(FLOWER_COLORS, 2)))
+def test_dyeing_turns_the_petals_and_nothing_else(color: str, to_color: str) -> None:
+    image, disc = flower(color)
+    dyed = recolor(image, disc, color, to_color)
+    y, x = np.mgrid[:96, :96] - 48
+    inside, outside = y**2 + x**2 < 20**2, y**2 + x**2 > 30**2
+    assert name_color(dyed, inside) == to_color
+    assert (dyed[outside] == image[outside]).all()
