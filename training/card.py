@@ -255,7 +255,7 @@ photos best, against the object's pixels: people drew the pets' trimaps, the flo
 **Memorised or not.** Median RMS distance to the nearest train photo or its mirror image, at 32x32 pixels in [0, 1].
 Samples that copied train photos would lie much nearer to them than photos that the model never saw. Softness alone also
 brings images nearer to any photo, so the last column asks whether a sample's nearest photo of all was trained on: test
-photos are {_percent(test_share)} of all, and so many of the samples should be nearest to one where nothing is memorised.
+photos are {_percent(test_share)} of all, and as many of the samples should be nearest to one if nothing is memorised.
 
 {markdown(near)}
 """
