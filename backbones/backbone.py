@@ -71,11 +71,13 @@ class Backbone:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells models apart: a hash of the schedule and of the first values of every weight."""
-        digest = hashlib.sha256(f"{self.prediction_type} {self.alphas_cumprod.sum():.9f}".encode())
+        """Tells models apart: a hash of the schedule and of every weight's sum and first values."""
+        schedule = (self.prediction_type, self.timestep_spacing, self.steps_offset, self.final_alpha_prod)
+        digest = hashlib.sha256(repr((*schedule, float(self.alphas_cumprod.sum()))).encode())
         for network in (self.unet, self.vae, self.text_encoder):
             for name, weight in network.state_dict().items():
-                digest.update(name.encode() + weight.flatten()[:8].float().cpu().numpy().tobytes())
+                values = torch.cat([weight.flatten()[:8].float(), weight.float().sum()[None]]).cpu()
+                digest.update(name.encode() + values.numpy().tobytes())
         return digest.hexdigest()[:32]
 
     def noise_pred(

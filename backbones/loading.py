@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from backbones.backbone import Backbone
@@ -40,20 +41,19 @@ def load_backbone(
     """
     folder = find_folder(str(model))
     check_family(folder)
-    device = torch.device(device) if device is not None else default_device()
+    device = find_device(device)
     dtype = dtype or default_dtype(device)
     try:
-        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, use_safetensors=True)
-        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=torch.float32, use_safetensors=True)
-        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True)
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
+        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True)
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
         scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EditRealError(f"expected a readable diffusers model in safetensors at {folder}, got: {reason}") from error
-    networks = (unet, vae, text_encoder)
-    for network in networks:
-        network.requires_grad_(False).eval().to(device)
+    for network, network_dtype in ((unet, dtype), (vae, torch.float32), (text_encoder, dtype)):
+        network.requires_grad_(False).eval().to(device, network_dtype)
     for network in (unet, vae):
         network.to(memory_format=torch.channels_last)
     words = folder / "known_words.json"
@@ -130,10 +130,17 @@ def schedule_values(scheduler: DDIMScheduler) -> dict[str, Any]:
     }
 
 
-def default_device() -> torch.device:
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+def find_device(device: str | torch.device | None) -> torch.device:
+    """The device of that name; by default CUDA, else MPS, else the CPU."""
+    if device is None:
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise EditRealError(f"expected a device that torch can use here, such as cpu, got {str(device)!r}") from error
+    return found
 
 
 def default_dtype(device: torch.device) -> torch.dtype:

@@ -83,7 +83,9 @@ def parse_caption(tokenizer: CLIPTokenizer, text: str) -> Caption:
     ids = [tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in pieces]
     if [token for part in ids for token in part] != list(tokenizer(text, add_special_tokens=False)["input_ids"]):
         raise EditRealError(f"expected a caption of plain words, got {text!r}, whose tokens cross its words; retype it")
-    words, cut, position = [], [], 1
+    words: list[Word] = []
+    cut: list[str] = []
+    position = 1
     for piece, part in zip(pieces, ids, strict=True):
         fits = not cut and position + len(part) <= limit - 1
         positions = tuple(range(position, position + len(part))) if fits else ()

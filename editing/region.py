@@ -84,13 +84,19 @@ def find_region(alignment: Alignment, settings: EditSettings, photo_size: tuple[
         source_words, target_words = edited_words(alignment, reweighted)
     else:
         source_words, target_words = _find(settings.blend_words, source, target)
-    protected = _find(settings.protect_words, source, target)
-    masks = (
+    source_protected, target_protected = _find(settings.protect_words, source, target)
+    include, exclude = (
         None if mask is None else read_mask(mask, photo_size, what)
         for mask, what in ((settings.include_mask, "include_mask"), (settings.exclude_mask, "exclude_mask"))
     )
     return EditRegion(
-        tuple(source_words), tuple(target_words), tuple(protected[0]), tuple(protected[1]), *masks, settings=settings
+        source_words=tuple(source_words),
+        target_words=tuple(target_words),
+        source_protected=tuple(source_protected),
+        target_protected=tuple(target_protected),
+        include=include,
+        exclude=exclude,
+        settings=settings,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -34,9 +35,9 @@ class InversionSettings:
 
     def __post_init__(self) -> None:
         _one_of("inversion", self.inversion, METHODS)
-        _at_least("steps", self.steps, 1)
-        _at_least("guidance_scale", self.guidance_scale, 1)
-        _at_least("max_inner_steps", self.max_inner_steps, 0)
+        _number("steps", self.steps, 1, whole=True)
+        _number("guidance_scale", self.guidance_scale, 1)
+        _number("max_inner_steps", self.max_inner_steps, 0, whole=True)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class EditSettings:
     mask_threshold: float | None = None
     mask_spread: int = 1
     refinement: str = "grabcut"
-    feather: float = 0.01
+    feather: float = 0.005
     keep_detail: bool = True
     exact: bool = True
     seed: int = 0
@@ -89,13 +90,15 @@ class EditSettings:
         _one_of("control", self.control, CONTROLS)
         _one_of("mask_rule", self.mask_rule, RULES)
         _one_of("refinement", self.refinement, REFINEMENTS)
-        for name in ("blend_start", "feather"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise EditRealError(f"expected {name} between 0 and 1, got {value!r}")
-        _at_least("mask_spread", self.mask_spread, 0)
-        if self.mask_threshold is not None and not 0 < self.mask_threshold < 1:
-            raise EditRealError(f"expected mask_threshold between 0 and 1, got {self.mask_threshold!r}")
+        _number("blend_start", self.blend_start, 0, 1)
+        _number("feather", self.feather, 0, 1)
+        _number("mask_spread", self.mask_spread, 0, whole=True)
+        if self.mask_threshold is not None:
+            _number("mask_threshold", self.mask_threshold, 0.001, 0.999)
+        if not isinstance(self.reweight, Mapping):
+            raise EditRealError(f"expected reweight as words with their weights, {{'pink': 2}}, got {self.reweight!r}")
+        for word, weight in self.reweight.items():
+            _number(f"the weight of {word!r}", weight, -math.inf)
         for name in ("blend_words", "protect_words"):
             if isinstance(getattr(self, name), str):
                 raise EditRealError(
@@ -124,6 +127,14 @@ def _one_of(name: str, value: object, allowed: Sequence[str] | Mapping[str, Any]
         raise EditRealError(f"expected {name} among {', '.join(allowed)}, got {value!r}")
 
 
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:
-        raise EditRealError(f"expected {name} of {least} or more, got {value!r}")
+def _number(name: str, value: object, least: float, most: float = math.inf, *, whole: bool = False) -> None:
+    kinds = int if whole else (int, float)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, kinds)
+        or not math.isfinite(value)
+        or not least <= value <= most
+    ):
+        kind = "a whole number" if whole else "a number"
+        span = f" of {least} or more" if most == math.inf else f" between {least} and {most}"
+        raise EditRealError(f"expected {name} as {kind}{'' if least == -math.inf else span}, got {value!r}")

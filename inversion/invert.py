@@ -64,8 +64,10 @@ def invert(
         if guidance_scale <= 1:
             raise EditRealError(f"expected a guidance above 1 for null-text, got {guidance_scale}; use 'direct'")
         start = prompt_embeds if start_from_caption and not as_published else empty_embeds
-        options = {"max_inner_steps": max_inner_steps, "as_published": as_published, "callback": callback}
-        tuned = optimize_null_text(backbone, schedule, pivots, prompt_embeds, start, guidance_scale, **options)
+        options: dict[str, Any] = {"max_inner_steps": max_inner_steps, "as_published": as_published}
+        tuned = optimize_null_text(
+            backbone, schedule, pivots, prompt_embeds, start, guidance_scale, callback=callback, **options
+        )
         uncond_embeds = tuned.uncond_embeds
         report = {"inner_steps": tuned.inner_steps, "losses": tuned.losses}
     elif method == "negative_prompt":

@@ -39,7 +39,7 @@ def grabcut(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
         return _resize(soft, photo)
     cv2.setRNGSeed(0)
     pixels = np.rint(small[..., ::-1] * 255).astype(np.uint8)
-    cv2.grabCut(pixels, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(pixels, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     cut = (labels % 2).astype(np.float32)
     model = fit_local_linear(small, cut[..., None], radius=3, epsilon=1e-3)
     return model.apply(photo)[..., 0]

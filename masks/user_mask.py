@@ -34,11 +34,11 @@ def read_mask(source: MaskSource, photo_size: tuple[int, int], what: str = "mask
             raise EditRealError(f"expected a readable picture as {what}, got {source}: {error}") from error
     if array.shape != (photo_size[1], photo_size[0]):
         shape = f"{array.shape[1]}x{array.shape[0]}" if array.ndim == 2 else f"an array of shape {array.shape}"
-        raise EditRealError(f"expected a {what} of the photo's size, {photo_size[0]}x{photo_size[1]}, got {shape}")
+        raise EditRealError(f"expected {what} of the photo's size, {photo_size[0]}x{photo_size[1]}, got {shape}")
     mask = array if array.dtype == bool else array > (127 if array.max() > 1 else 0.5)
     if not mask.any():
         raise EditRealError(
-            f"expected a {what} with some white pixels, got an empty one; paint white what it should hold"
+            f"expected {what} with some white pixels, got an empty one; paint white what it should hold"
         )
     return mask
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
@@ -262,8 +264,8 @@ def read_windows(texts: list[str] | None, default: Any) -> Any:
     """Windows with and without a word; the one without is everyone else's."""
     if not texts:
         return default
-    pairs = dict(text.split("=", 1) if "=" in text else ("default", text) for text in texts)
-    return {"default": default, **{word: read_window(window) for word, window in pairs.items()}}
+    pairs = [text.rpartition("=") for text in texts]
+    return {"default": default, **{word or "default": read_window(window) for word, _, window in pairs}}
 
 
 def read_weights(texts: list[str]) -> dict[str, float]:
@@ -290,7 +292,10 @@ def read_dtype(name: str | None) -> torch.dtype | None:
 
 def main() -> None:
     """Entry point: what the user can put right is one sentence, not a traceback."""
-    warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"warning: {message}", err=True)
+    for library in (diffusers_logging, transformers_logging):  # what matters of them is said in our own words
+        library.disable_progress_bar()
+        library.set_verbosity_error()
     try:
         app()
     except EditRealError as error:

@@ -10,7 +10,12 @@ SPECIES = ("daisy", "dandelion", "rose", "sunflower", "tulip")
 BREEDS = ("abyssinian", "bengal", "bulldog")
 BACKGROUNDS = ("green", "blue", "black", "white")
 OPENINGS = ("a photo of", "a photo of", "a photo of", "a close-up of", "a picture of", "")
-BACKGROUND_PHRASES = ("with a {} background", "with a {} background", "on a {} background", "in front of a {} background")
+BACKGROUND_PHRASES = (
+    "with a {} background",
+    "with a {} background",
+    "on a {} background",
+    "in front of a {} background",
+)
 PLURALS = {"daisy": "daisies", **{noun: noun + "s" for noun in (*SPECIES[1:], "flower")}}
 
 Caption = list[tuple[str, str]]
@@ -21,7 +26,9 @@ def random_caption(row: dict[str, Any], rng: np.random.Generator) -> Caption:
     """A caption of the photo that `row` describes; each part is sometimes left out, never wrong."""
     words = [(word, "other") for word in str(rng.choice(OPENINGS)).split()]
     if "animal" in row:
-        names = {0: [row["breed"]], 1: [row["animal"]], 2: [row["breed"], row["animal"]]}[int(rng.choice(3, p=(0.4, 0.4, 0.2)))]
+        names = {0: [row["breed"]], 1: [row["animal"]], 2: [row["breed"], row["animal"]]}[
+            int(rng.choice(3, p=(0.4, 0.4, 0.2)))
+        ]
         described = [(name, "object") for name in names]
     else:
         noun = "flower" if rng.random() < 0.3 else row["flower"]
@@ -36,7 +43,7 @@ def random_caption(row: dict[str, Any], rng: np.random.Generator) -> Caption:
 
 
 def background_phrase(row: dict[str, Any], rng: np.random.Generator) -> Caption:
-    """ "with a green background", half of the time where the photo's background has such a name."""
+    """Such as "with a green background", half of the time where the photo's background has such a name."""
     color = row.get("background")
     if color not in BACKGROUNDS or rng.random() < 0.5:
         return []

@@ -1,6 +1,6 @@
 """Train the UNet and the text encoder together on the latents.
 
-    python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser --minutes 80
+python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser --minutes 80
 """
 
 from __future__ import annotations
@@ -173,7 +173,12 @@ def test_loss(models: nn.ModuleDict, photos: LatentPhotos, tokenizer: CLIPTokeni
 
 
 def batch_of(
-    photos: LatentPhotos, number: int, tokenizer: CLIPTokenizer, rng: np.random.Generator, device: torch.device, empty: float
+    photos: LatentPhotos,
+    number: int,
+    tokenizer: CLIPTokenizer,
+    rng: np.random.Generator,
+    device: torch.device,
+    empty: float,
 ) -> tuple[torch.Tensor, torch.Tensor, Captions]:
     """Latents `(B, 4, h, w)`, object shares `(B, 1, h, w)` and captions of a random batch, on `device`."""
     indices = photos.draw(number, rng)
@@ -206,7 +211,9 @@ def main(
 
     def step(progress: float) -> dict[str, float]:
         warmup = min(run.steps / 200, 1.0)
-        optimizer.param_groups[0]["lr"] = learning_rate * warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        optimizer.param_groups[0]["lr"] = (
+            learning_rate * warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        )
         batch = batch_of(photos, batch_size, tokenizer, rng, device, empty=EMPTY_CAPTIONS)
         loss, grounding = loss_of(unet, models["text_encoder"], scheduler, *batch, generator)
         optimizer.zero_grad()
@@ -218,7 +225,10 @@ def main(
 
     for number in run.loop(batch_size, step):
         if number % 1000 == 0:
-            print(f"step {number}: test loss {test_loss(average.module, test_photos, tokenizer, scheduler):.4f}", flush=True)
+            print(
+                f"step {number}: test loss {test_loss(average.module, test_photos, tokenizer, scheduler):.4f}",
+                flush=True,
+            )
             save(average.module, folder)
     save(average.module, folder)
     loss = test_loss(average.module, test_photos, tokenizer, scheduler)

@@ -1,6 +1,6 @@
 """Put the trained parts together as one diffusers folder in float16.
 
-    python -m training.export --autoencoder work/autoencoder/weights --denoiser work/denoiser --out backbones/bundled
+python -m training.export --autoencoder work/autoencoder/weights --denoiser work/denoiser --out backbones/bundled
 """
 
 from __future__ import annotations

@@ -37,7 +37,10 @@ def cross_attention_maps(unet: UNet2DConditionModel, side: int) -> Iterator[list
 
 
 def grounding_loss(
-    maps: Sequence[tuple[AttentionSite, torch.Tensor]], masks: torch.Tensor, inside: torch.Tensor, outside: torch.Tensor,
+    maps: Sequence[tuple[AttentionSite, torch.Tensor]],
+    masks: torch.Tensor,
+    inside: torch.Tensor,
+    outside: torch.Tensor,
     counted: torch.Tensor,
 ) -> torch.Tensor:
     """Squared distance of the maps from where the words belong, mean over layers, pixels and samples.

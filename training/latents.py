@@ -1,6 +1,7 @@
-"""Crops of the prepared photos as latents, computed once and kept in memory.
+r"""Crops of the prepared photos as latents, computed once and kept in memory.
 
-    python -m training.latents --prepared work/prepared.safetensors --autoencoder work/autoencoder/weights --out work/latents.safetensors
+python -m training.latents --prepared work/prepared.safetensors --autoencoder work/autoencoder/weights \
+    --out work/latents.safetensors
 """
 
 from __future__ import annotations

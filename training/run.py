@@ -60,7 +60,10 @@ class Run:
         """Call `step(progress)` until the minutes are spent, yielding the step's number; logs every 20 seconds."""
         last_log, last_save, sums, count = time.monotonic(), time.monotonic(), {}, 0
         start = time.monotonic() - self.elapsed
-        with tqdm(desc=self.folder.name, unit="step", disable=None) as bar, (self.folder / "log.jsonl").open("a") as log:
+        with (
+            tqdm(desc=self.folder.name, unit="step", disable=None) as bar,
+            (self.folder / "log.jsonl").open("a") as log,
+        ):
             while self.progress < 1.0:
                 for name, value in step(self.progress).items():
                     sums[name] = sums.get(name, 0.0) + value

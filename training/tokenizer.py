@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def learn_merges(counts: Counter[str], number: int) -> list[tuple[str, str]]:
     for _ in range(number):
         pairs: Counter[tuple[str, str]] = Counter()
         for pieces, count in words.items():
-            for pair in zip(pieces, pieces[1:], strict=False):
+            for pair in pairwise(pieces):
                 pairs[pair] += count
         if not pairs:
             break

@@ -47,7 +47,9 @@ def test_an_example_writes_its_pictures(name: str, pictures: list[str], tmp_path
 def test_own_weights(tmp_path: Path) -> None:
     photo, out = tmp_path / "flower.png", tmp_path / "sheet.png"
     Image.fromarray(load_sample_image("flower.jpg")).save(photo)
-    load("own_weights").main(photo, "a photo of an orange flower", "a photo of a white flower", str(BUNDLED_FOLDER), out)
+    load("own_weights").main(
+        photo, "a photo of an orange flower", "a photo of a white flower", str(BUNDLED_FOLDER), out
+    )
     assert_worth_looking_at(out)
 
 

@@ -40,7 +40,9 @@ def test_the_round_trip_at_guidance_1_converges_to_the_latents(backbone: Backbon
     assert errors[0] > errors[1] > errors[2], errors
 
 
-def test_the_noise_of_v_prediction_drives_the_step_that_diffusers_takes(backbone: Backbone, latents: torch.Tensor) -> None:
+def test_the_noise_of_v_prediction_drives_the_step_that_diffusers_takes(
+    backbone: Backbone, latents: torch.Tensor
+) -> None:
     scheduler = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
         steps_offset=1, prediction_type=backbone.prediction_type,
@@ -134,7 +136,17 @@ def test_a_trajectory_survives_saving(backbone: Backbone, latents: torch.Tensor,
     loaded = Trajectory.load(tmp_path / "rose.safetensors")
     for name in ("latents", "uncond_embeds", "residuals"):
         assert torch.equal(getattr(loaded, name), getattr(trajectory, name))
-    for name in ("caption", "method", "steps", "guidance_scale", "fingerprint", "dtype", "geometry", "inner_steps", "losses"):
+    for name in (
+        "caption",
+        "method",
+        "steps",
+        "guidance_scale",
+        "fingerprint",
+        "dtype",
+        "geometry",
+        "inner_steps",
+        "losses",
+    ):
         assert getattr(loaded, name) == getattr(trajectory, name), name
     assert [path.name for path in tmp_path.iterdir()] == ["rose.safetensors"]
 

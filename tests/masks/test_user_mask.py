@@ -45,7 +45,7 @@ def test_files_are_read(tmp_path: Path, kind: type, mode: str) -> None:
 
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6, 1), (4, 5), (24,)])
 def test_another_size_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(EditRealError, match="expected a include_mask of the photo's size, 6x4"):
+    with pytest.raises(EditRealError, match="expected include_mask of the photo's size, 6x4"):
         read_mask(np.ones(shape, bool), (6, 4), "include_mask")
 
 

@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from studio import cli
+
+CAPTION = "a photo of a red rose"
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    levels = np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)
+    Image.fromarray(levels).save(path)
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit status of `edit-real ARGUMENTS`."""
+    monkeypatch.setattr("sys.argv", ["edit-real", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    return int(exit_info.value.code or 0)
+
+
+def test_edit_writes_what_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    before, folder = photo.read_bytes(), photo.parent
+    outs = [folder / name for name in ("out.png", "sheet.png", "mask.png")]
+    arguments = [
+        "edit",
+        photo,
+        CAPTION,
+        "a photo of a green rose",
+        "-o",
+        outs[0],
+        "--model",
+        model_folder,
+        "--steps",
+        3,
+    ]
+    arguments += ["--sheet", outs[1], "--mask-out", outs[2], "--reweight", "green=2", "--cross-replace", "green=0:0.4"]
+    assert run(monkeypatch, *arguments, "--inversion", "negative_prompt") == 0
+    assert photo.read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["mask.png", "out.png", "photo.png", "sheet.png"]
+    image, mask = (np.asarray(Image.open(path).convert("RGB")) for path in (outs[0], outs[2]))
+    assert (image[mask == 0] == np.asarray(Image.open(photo))[mask == 0]).all()
+    said = capsys.readouterr()
+    assert "ceiling" in said.out and "--model" in said.err
+    assert "%|" not in said.err  # no progress bar where there is no terminal
+
+
+def test_a_saved_inversion_gives_the_same_edit(
+    monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path
+) -> None:
+    folder = photo.parent
+    common = ["--model", model_folder]
+    saved, first, second = folder / "rose.safetensors", folder / "first.png", folder / "second.png"
+    options = ["--steps", 3, "--inversion", "direct"]
+    new_caption = "a photo of a green rose"
+    assert run(monkeypatch, "invert", photo, CAPTION, "-o", saved, *common, *options) == 0
+    assert run(monkeypatch, "edit", photo, CAPTION, new_caption, "-o", first, *common, *options) == 0
+    assert run(monkeypatch, "edit", photo, CAPTION, new_caption, "-o", second, *common, "--trajectory", saved) == 0
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("options", [[], ["--over-steps"]])
+def test_attention(monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path, options: list[str]) -> None:
+    out = photo.parent / "attention.png"
+    assert (
+        run(monkeypatch, "attention", photo, CAPTION, "-o", out, "--model", model_folder, "--steps", 4, *options) == 0
+    )
+    assert Image.open(out).size[0] > 300
+
+
+def test_models_says_what_the_bundled_one_knows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert run(monkeypatch, "models") == 0
+    said = capsys.readouterr().out
+    assert "tulip" in said and "--model" in said
+
+
+def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 0
+    photo = np.asarray(Image.open(tmp_path / "demo/photo.png"))
+    for color in ("pink", "white"):
+        image, mask = (np.asarray(Image.open(tmp_path / f"demo/{color}{end}.png")) for end in ("", "-mask"))
+        assert image.shape == photo.shape
+        assert (image[mask == 0] == photo[mask == 0]).all()
+        assert 0.1 < (mask > 0).mean() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.png", CAPTION, "a cat", "-o", "out.png"], "missing.png"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.txt"], "out.txt"),
+        (["photo.png", CAPTION, "a cat", "-o", "nowhere/out.png"], "nowhere"),
+        (["photo.png", CAPTION, "a cat", "-o", "photo.png"], "source photo itself"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--model", "no/such-model"], "no/such-model"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--reweight", "cat"], "pink=2"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--reweight", "hat=2"], "'hat'"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--self-replace", "x"], "window"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--steps", "0"], "steps"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--inversion", "magic"], "null_text"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--dtype", "int8"], "float32"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--device", "toaster"], "toaster"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--blend-words", "tulip"], "'tulip'"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--trajectory", "photo.png"], "inversion"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    photo: Path,
+    model_folder: Path,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    before = photo.read_bytes()
+    model = [] if "--model" in arguments else ["--model", model_folder]
+    steps = [] if "--steps" in arguments else ["--steps", 2]
+    assert run(monkeypatch, "edit", *arguments, *model, *steps) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said
+    assert said.strip().splitlines()[-1].startswith("edit-real: ")
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+    assert photo.read_bytes() == before
