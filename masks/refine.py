@@ -11,6 +11,7 @@ from backbones.errors import EditRealError
 from masks.guided import fit_local_linear
 
 WORKING_SIDE = 384  # the longer side at which edges are sought; the result is enlarged along the photo's edges
+LEAST_AGREEMENT = 0.6  # IoU of GrabCut's mask with the coarse one, below which it is not believed
 SMALLEST_PART = 0.002  # parts and holes below this share of the frame are noise
 
 
@@ -41,6 +42,9 @@ def grabcut(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
     pixels = np.rint(small[..., ::-1] * 255).astype(np.uint8)
     cv2.grabCut(pixels, labels, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     cut = (labels % 2).astype(np.float32)
+    chosen = coarse > 0.5
+    if (chosen & (cut > 0)).sum() < LEAST_AGREEMENT * (chosen | (cut > 0)).sum():
+        return guided(soft, photo)  # the colours do not tell the object apart, and the cut has run away
     model = fit_local_linear(small, cut[..., None], radius=3, epsilon=1e-3)
     return model.apply(photo)[..., 0]
 

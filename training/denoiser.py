@@ -1,6 +1,8 @@
 """Train the UNet and the text encoder together on the latents.
 
-python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser --minutes 80
+    python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser --minutes 80
+
+Given again, the command goes on from its checkpoint.
 """
 
 from __future__ import annotations

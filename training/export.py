@@ -1,11 +1,14 @@
 """Put the trained parts together as one diffusers folder in float16.
 
-python -m training.export --autoencoder work/autoencoder/weights --denoiser work/denoiser --out backbones/bundled
+    python -m training.export --autoencoder work/autoencoder/weights --denoiser work/denoiser --out backbones/bundled
+
+The result is read back as any user of diffusers would.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +40,11 @@ def main(
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(out, safe_serialization=True, max_shard_size=MAX_SHARD)
+    for name in ("vocab.json", "merges.txt"):  # which transformers wrote before version 5, and still reads
+        shutil.copy(denoiser / "tokenizer" / name, out / "tokenizer" / name)
+    for config in out.glob("*/config.json"):
+        content = {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"}
+        config.write_text(json.dumps(content, indent=2) + "\n")
     (out / "known_words.json").write_text(json.dumps(known_words(), indent=1) + "\n")
     StableDiffusionPipeline.from_pretrained(out, torch_dtype=torch.float32)
     files = [path for path in out.rglob("*") if path.is_file()]

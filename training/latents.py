@@ -1,7 +1,9 @@
 r"""Crops of the prepared photos as latents, computed once and kept in memory.
 
-python -m training.latents --prepared work/prepared.safetensors --autoencoder work/autoencoder/weights \
-    --out work/latents.safetensors
+    python -m training.latents --prepared work/prepared.safetensors \
+        --autoencoder work/autoencoder/weights --out work/latents.safetensors
+
+The first two crops of every photo are the whole photo and its mirror image.
 """
 
 from __future__ import annotations

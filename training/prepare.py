@@ -1,6 +1,9 @@
-"""Read the photo archives, find the flowers' pixels, dye some flowers, and write one file to train from.
+r"""Read the photo archives, find the flowers' pixels, dye some flowers, and write one file to train from.
 
-python -m training.prepare --photos flower-photos-144.zip pet-photos-144.zip --out work/prepared.safetensors
+    python -m training.prepare --photos flower-photos-144.zip \
+        --photos pet-photos-144.zip --out work/prepared.safetensors
+
+The photos themselves are read in place.
 """
 
 from __future__ import annotations
