@@ -49,6 +49,7 @@ _INVERSION, _EDIT = InversionSettings(), EditSettings()
 
 @app.command()
 def edit(
+    context: typer.Context,
     photo: Photo,
     caption: CaptionText,
     new_caption: Annotated[str, typer.Argument(help="what it should show")],
@@ -132,6 +133,7 @@ def edit(
     if trajectory is None:
         path = editor.invert(opened, caption, inversion_settings, region=region)
     else:
+        check_left_alone(context, "region", "inversion", "steps", "guidance_scale", "max_inner_steps")
         path = Trajectory.load(trajectory)
         path.check_valid_for(caption=caption)
     result = editor.edit(path, new_caption, settings, photo=opened)
@@ -221,6 +223,15 @@ def models() -> None:
     typer.echo("any Stable Diffusion 1.x or 2.x model in safetensors:")
     typer.echo("  --model FOLDER, a folder in diffusers' layout, or")
     typer.echo("  --model HUB_ID, such as stable-diffusion-v1-5/stable-diffusion-v1-5 (downloaded once)")
+
+
+def check_left_alone(context: typer.Context, *names: str) -> None:
+    """Refuses options that a saved inversion has settled already."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise EditRealError(f"expected no {options} beside --trajectory, which was inverted with its own; leave it out")
 
 
 def announce(backbone: Backbone) -> Backbone:

@@ -108,7 +108,6 @@ def test_photos_of_any_shape(editor: Editor, shape: tuple[int, int]) -> None:
     assert {heat.size for heat in result.heat_maps.values()} == {(shape[1], shape[0])}
 
 
-@pytest.mark.slow
 def test_twelve_megapixels(editor: Editor) -> None:
     photo = np.kron(picture(300, 400), np.ones((10, 10, 1), np.uint8))
     assert_untouched_outside(edit(editor, photo, steps=2), photo)

@@ -67,6 +67,16 @@ def test_a_saved_inversion_gives_the_same_edit(
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_what_is_no_saved_inversion(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    out = photo.parent / "out.png"
+    arguments = ["edit", photo, CAPTION, "a cat", "-o", out, "--model", model_folder, "--trajectory", photo]
+    assert run(monkeypatch, *arguments) == 2
+    assert "saved inversion" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("options", [[], ["--over-steps"]])
 def test_attention(monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path, options: list[str]) -> None:
     out = photo.parent / "attention.png"
@@ -108,7 +118,7 @@ def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         (["photo.png", CAPTION, "a cat", "-o", "out.png", "--dtype", "int8"], "float32"),
         (["photo.png", CAPTION, "a cat", "-o", "out.png", "--device", "toaster"], "toaster"),
         (["photo.png", CAPTION, "a cat", "-o", "out.png", "--blend-words", "tulip"], "'tulip'"),
-        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--trajectory", "photo.png"], "inversion"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--trajectory", "photo.png"], "--steps beside --trajectory"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(
