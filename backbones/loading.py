@@ -53,7 +53,9 @@ def load_backbone(
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EditRealError(f"expected a readable diffusers model in safetensors at {folder}, got: {reason}") from error
     for network, network_dtype in ((unet, dtype), (vae, torch.float32), (text_encoder, dtype)):
-        network.requires_grad_(False).eval().to(device, network_dtype)
+        network.requires_grad_(False).eval().to(device)
+        if network.dtype != network_dtype:
+            network.to(network_dtype)
     for network in (unet, vae):
         network.to(memory_format=torch.channels_last)
     words = folder / "known_words.json"
