@@ -5,33 +5,33 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.latents import decode, encode
 from backbones.loading import load_backbone
-from backbones.photo import Geometry, Photo, PhotoSource, open_photo, plan_geometry, to_pixels, with_alpha
+from backbones.photo import Geometry, Photo, PhotoSource, open_photo, plan_geometry, to_pixels, to_unit, with_alpha
 from backbones.text import encode_captions, encode_prompt, parse_caption
 from editing.align import Alignment, align_captions
 from editing.controls import plan_edit
 from editing.heat import heat_images
+from editing.progress import ProgressBar
 from editing.region import EditRegion, find_region
 from editing.result import EditResult
 from editing.sample import Blend, Sampled, sample_edits
-from editing.settings import EditSettings, InversionSettings, split_settings
+from editing.settings import EditSettings, InversionSettings, split_settings, with_options
 from editing.verdict import measure, warn
-from inversion.ddim import Callback, ddim_sample
+from inversion.ddim import ddim_sample
 from inversion.invert import invert
 from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps, AttentionRecorder, record_maps
-from masks.composite import composite, enlarge_edit
+from masks.composite import composite_part, enlarge_edit
 from masks.local_blend import blend_latents
 from masks.refine import feather_inside, refine_mask
 
@@ -47,7 +47,7 @@ def edit_real(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     region: tuple[int, int, int, int] | None = None,
-    progress: bool = False,
+    progress: bool | Callback = False,
     **settings: Any,
 ) -> EditResult:
     """Edit a photo by changing its caption; what the words do not change stays exactly as it was.
@@ -60,7 +60,7 @@ def edit_real(
         device: Where to compute; the best there is by default.
         dtype: Of the network.
         region: The part (left, top, right, bottom) of the upright photo to work on; all of it by default.
-        progress: Show bars in a terminal.
+        progress: True shows bars in a terminal; a function is called with `(step, latents)` after every step.
         **settings: Any field of `InversionSettings` or `EditSettings`: `inversion`, `steps`, `guidance_scale`,
             `cross_replace`, `self_replace`, `reweight`, `blend_words`, `protect_words`, `include_mask`,
             `exclude_mask`, `mask_threshold` and others.
@@ -87,7 +87,7 @@ def edit_generated(
     model: str | Path = "bundled",
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
-    progress: bool = False,
+    progress: bool | Callback = False,
     **settings: Any,
 ) -> EditResult:
     """Generate an image from a caption and a seed, and edit that: the same loop without an inversion.
@@ -110,7 +110,7 @@ class Editor:
         >>> tulip = editor.edit(trajectory, "a photo of a red tulip")
     """
 
-    def __init__(self, backbone: Backbone, *, progress: bool = False) -> None:
+    def __init__(self, backbone: Backbone, *, progress: bool | Callback = False) -> None:
         self.backbone, self.progress = backbone, progress
         self._photos: dict[str, Photo] = {}
 
@@ -124,7 +124,7 @@ class Editor:
         **options: Any,
     ) -> Trajectory:
         """Photo -> latents -> trajectory. `options` are fields of `InversionSettings`."""
-        settings = _with_options(settings or InversionSettings(), options)
+        settings = with_options(settings or InversionSettings(), options)
         photo = img if isinstance(img, Photo) else open_photo(img)
         geometry = plan_geometry(photo.size, self.backbone.image_size, self.backbone.size_multiple, region)
         latents = encode(self.backbone, to_pixels(photo, geometry))
@@ -147,7 +147,7 @@ class Editor:
         self, caption: str, settings: InversionSettings | None = None, *, seed: int = 0, **options: Any
     ) -> tuple[Trajectory, Photo]:
         """An image from a caption and a seed, with the trajectory that the sampler took to it."""
-        settings = _with_options(settings or InversionSettings(), options)
+        settings = with_options(settings or InversionSettings(), options)
         backbone, side = self.backbone, self.backbone.image_size // self.backbone.vae_factor
         schedule = make_schedule(backbone, settings.steps)
         shape = (1, int(backbone.unet.config.in_channels), side, side)
@@ -158,7 +158,7 @@ class Editor:
             latents = ddim_sample(
                 backbone, schedule, noise, embeds, uncond_embeds, settings.guidance_scale, callback=callback
             )
-        photo = open_photo(_to_image(_unit(decode(backbone, latents[-1:])[0])))
+        photo = open_photo(_to_image(to_unit(decode(backbone, latents[-1:])[0])))
         self._photos[photo.pixel_hash] = photo
         trajectory = Trajectory(
             latents=latents,
@@ -261,21 +261,8 @@ class Editor:
         trajectory.check_valid_for(pixel_hash=opened.pixel_hash)
         return opened
 
-    def _bar(self, name: str, total: int) -> _Bar:
-        return _Bar(name, total, self.progress)
-
-
-class _Bar:
-    """A progress bar as a callback, silent where it is not wanted or there is no terminal."""
-
-    def __init__(self, name: str, total: int, wanted: bool) -> None:
-        self._bar = tqdm(total=total, desc=name, disable=None if wanted else True, leave=False)
-
-    def __enter__(self) -> Callback:
-        return lambda step, latents: self._bar.update() and None
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()
+    def _bar(self, name: str, total: int) -> ProgressBar:
+        return ProgressBar(name, total, self.progress)
 
 
 def _finish(
@@ -291,17 +278,14 @@ def _finish(
     """Edited latents -> mask -> composite -> result, for the edit at `index` of the batch."""
     geometry, settings = trajectory_geometry(trajectory), region.settings
     latents = torch.cat([trajectory.latents[-1:], sampled.source, sampled.latents[index : index + 1]])
-    ceiling, reconstruction, edited = (_unit(pixels) for pixels in decode(backbone, latents))
+    ceiling, reconstruction, edited = (to_unit(pixels) for pixels in decode(backbone, latents))
     soft = region.soft_mask(maps, sampled.target_maps(index), geometry).cpu().numpy()
     pixels, (left, top, right, bottom) = np.asarray(photo.image), geometry.box
     part = pixels[top:bottom, left:right]
-    mask = np.zeros(pixels.shape[:2], np.uint8)
-    mask[top:bottom, left:right] = _fine_mask(soft, part, region, geometry)
-    whole = pixels.astype(np.float32)
-    whole[top:bottom, left:right] = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail)
-    result = composite(pixels, whole, mask)
+    enlarged = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail)
+    result, mask = composite_part(pixels, geometry.box, enlarged, _fine_mask(soft, part, region, geometry))
     metrics = measure(
-        working=_unit(to_pixels(photo, geometry)[0]),
+        working=to_unit(to_pixels(photo, geometry)[0]),
         ceiling=ceiling,
         reconstruction=reconstruction,
         edited=edited,
@@ -361,26 +345,14 @@ def _local_blend(regions: Sequence[EditRegion], maps: AttentionMaps, geometry: G
     return blend
 
 
-Settings = TypeVar("Settings", InversionSettings, EditSettings)
-
-
-def _with_options(settings: Settings, options: dict[str, Any]) -> Settings:
-    """`settings` with `options` on top."""
-    known = [field.name for field in dataclasses.fields(settings)]
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        raise EditRealError(f"expected options among {', '.join(known)}, got {', '.join(unknown)}")
-    return dataclasses.replace(settings, **options)
-
-
 def _one_each(
     settings: EditSettings | Sequence[EditSettings] | None, options: dict[str, Any], count: int
 ) -> list[EditSettings]:
     """Settings for each of `count` edits, from shared ones or one each."""
     if settings is None or isinstance(settings, EditSettings):
-        choices = [_with_options(settings or EditSettings(), options)] * count
+        choices = [with_options(settings or EditSettings(), options)] * count
     else:
-        choices = [_with_options(one, options) for one in settings]
+        choices = [with_options(one, options) for one in settings]
     if count < 1 or len(choices) != count:
         raise EditRealError(f"expected one settings for each new caption, got {len(choices)} for {count} captions")
     if len({choice.exact for choice in choices}) > 1:
@@ -395,11 +367,6 @@ def _plain(geometry: Geometry) -> dict[str, Any]:
 def trajectory_geometry(trajectory: Trajectory) -> Geometry:
     """Where in the photo the trajectory lies."""
     return Geometry(**{name: tuple(value) for name, value in trajectory.geometry.items()})
-
-
-def _unit(pixels: torch.Tensor) -> np.ndarray:
-    """`(3, h, w)` in [-1, 1] to `(h, w, 3)` in [0, 1]."""
-    return (pixels.permute(1, 2, 0).float().numpy() + 1) / 2
 
 
 def _to_image(pixels: np.ndarray) -> Image.Image:

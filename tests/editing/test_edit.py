@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image, ImageOps
 
+from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from editing.edit import Editor, EditResult, edit_generated, edit_real
 from editing.settings import EditSettings, split_settings
@@ -344,3 +345,10 @@ def test_an_edit_leaves_the_weights_alone(editor: Editor, network: str) -> None:
     edit(editor, picture(), inversion="null_text", max_inner_steps=1)
     after = getattr(editor.backbone, network).state_dict()
     assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
+def test_progress_is_told_after_every_step(backbone: Backbone) -> None:
+    told: list[tuple[int, torch.Size]] = []
+    editor = Editor(backbone, progress=lambda step, latents: told.append((step, latents.shape)))
+    edit(editor, picture(40, 40))
+    assert told == [(step, (1, 4, 16, 16)) for step in (0, 1, 2, 0, 1, 2)]
