@@ -20,13 +20,13 @@ from backbones.text import encode_captions, encode_prompt, parse_caption
 from editing.align import Alignment, align_captions
 from editing.controls import plan_edit
 from editing.heat import heat_images
-from editing.progress import ProgressBar
+from editing.progress import Progress
 from editing.region import EditRegion, find_region
 from editing.result import EditResult
 from editing.sample import Blend, Sampled, sample_edits
 from editing.settings import EditSettings, InversionSettings, split_settings, with_options
 from editing.verdict import measure, warn
-from inversion.ddim import ddim_sample
+from inversion.ddim import Callback, ddim_sample
 from inversion.invert import invert
 from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
@@ -261,8 +261,8 @@ class Editor:
         trajectory.check_valid_for(pixel_hash=opened.pixel_hash)
         return opened
 
-    def _bar(self, name: str, total: int) -> ProgressBar:
-        return ProgressBar(name, total, self.progress)
+    def _bar(self, name: str, total: int) -> Progress:
+        return Progress(name, total, self.progress)
 
 
 def _finish(
