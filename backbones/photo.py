@@ -238,6 +238,11 @@ def to_image(pixels: torch.Tensor) -> Image.Image:
     return Image.fromarray(levels[0].permute(1, 2, 0).contiguous().numpy())
 
 
+def to_unit(pixels: torch.Tensor) -> np.ndarray:
+    """`(3, H, W)` in [-1, 1] to `(H, W, 3)` in [0, 1]."""
+    return (pixels.permute(1, 2, 0).float().numpy() + 1) / 2
+
+
 def with_alpha(image: Image.Image, photo: Photo) -> Image.Image:
     """An RGB image of the photo's size with the photo's transparency put back; as it is where there was none."""
     if photo.alpha is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 from backbones.errors import EditRealError
 from editing.controls import Window
@@ -15,6 +15,7 @@ from masks.refine import REFINEMENTS
 from masks.user_mask import MaskSource
 
 CONTROLS = ("auto", "replace", "refine")
+INPAINTINGS = ("blended", "telea", "pipeline")
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,54 @@ class EditSettings:
                 raise EditRealError(
                     f"expected {name} as a list of words, got the single string {getattr(self, name)!r}"
                 )
+
+
+@dataclass(frozen=True)
+class InpaintSettings:
+    """How a masked part of a photo is filled.
+
+    Attributes:
+        method: `blended` (blended latent diffusion), `pipeline` (a model trained to inpaint) or `telea` (no model).
+        steps: Denoising steps.
+        guidance_scale: How strongly the filling follows the caption; 1 is not at all beyond the model's own way.
+        seed: Of the noise that it starts from.
+        feather: Width of the fade inside the mask, as a share of the photo's longer side.
+        radius: Pixels around each unknown one that `telea` looks at.
+        padding: Pixels around the mask that `pipeline` sees of the photo.
+    """
+
+    method: str = "blended"
+    steps: int = 50
+    guidance_scale: float = 7.5
+    seed: int = 0
+    feather: float = 0.005
+    radius: float = 5.0
+    padding: int = 32
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, INPAINTINGS)
+        _number("steps", self.steps, 1, whole=True)
+        _number("guidance_scale", self.guidance_scale, 1)
+        _number("seed", self.seed, 0, 2**63 - 1, whole=True)
+        _number("feather", self.feather, 0, 1)
+        _number("radius", self.radius, 1, 100)
+        _number("padding", self.padding, 0, whole=True)
+
+
+Settings = TypeVar("Settings", InversionSettings, EditSettings, InpaintSettings)
+
+
+def with_options(settings: Settings, options: Mapping[str, Any]) -> Settings:
+    """`settings` with `options` on top.
+
+    Raises:
+        EditRealError: An option that they do not have, or a value that does not fit.
+    """
+    known = [field.name for field in fields(settings)]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise EditRealError(f"expected options among {', '.join(known)}, got {', '.join(unknown)}")
+    return replace(settings, **options)
 
 
 def split_settings(options: Mapping[str, Any]) -> tuple[InversionSettings, EditSettings]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -54,19 +54,48 @@ def measure(
         reconstruction outside the mask, before compositing; `mask_share` and `change_inside` in per cent (of the photo;
         of the full range, mean over the masked pixels).
     """
-    inside = mask > 0
-    change = np.abs(result[inside].astype(np.float64) - photo[inside]).mean() / 2.55 if inside.any() else 0.0
     return {
         "ceiling_psnr": psnr(ceiling, working),
         "reconstruction_psnr": psnr(reconstruction, working),
         "outside_psnr": psnr(edited, reconstruction, ~working_mask),
-        "mask_share": 100 * float(inside.mean()),
-        "change_inside": float(change),
+        **measure_change(photo, result, mask),
     }
+
+
+def measure_change(photo: np.ndarray, result: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """How much of the photo is masked and how much changed there: `mask_share` and `change_inside`, in per cent.
+
+    Args:
+        photo: `(H, W, 3)` uint8, like `result`.
+        result: The edited photo.
+        mask: `(H, W)` uint8.
+    """
+    inside = mask > 0
+    change = np.abs(result[inside].astype(np.float64) - photo[inside]).mean() / 2.55 if inside.any() else 0.0
+    return {"mask_share": 100 * float(inside.mean()), "change_inside": float(change)}
 
 
 def warn(metrics: dict[str, float], captions: Iterable[Caption], known_words: frozenset[str] | None) -> list[str]:
     """Warnings in plain words; an empty list where nothing looks wrong."""
+    warnings = warn_of_captions(list(captions), known_words)
+    if metrics["reconstruction_psnr"] < metrics["ceiling_psnr"] - FAR_UNDER_CEILING:
+        warnings.append(
+            f"the photo is reconstructed at {metrics['reconstruction_psnr']:.1f} dB, far under the autoencoder's "
+            f"{metrics['ceiling_psnr']:.1f} dB: the edit starts from something else than the photo"
+        )
+    if metrics["mask_share"] == 0:
+        warnings.append("the mask is empty, so nothing was edited; name blend_words or lower mask_threshold")
+    elif metrics["mask_share"] >= 100 * NEARLY_ALL:
+        warnings.append("the mask covers nearly the whole photo; raise mask_threshold or name blend_words")
+    if metrics["mask_share"] > 0 and metrics["change_inside"] < NO_CHANGE:
+        warnings.append(
+            "the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word"
+        )
+    return warnings
+
+
+def warn_of_captions(captions: Sequence[Caption], known_words: frozenset[str] | None) -> list[str]:
+    """Warnings of what the model cannot read or was never shown."""
     warnings = []
     for caption in captions:
         if caption.cut:
@@ -82,17 +111,4 @@ def warn(metrics: dict[str, float], captions: Iterable[Caption], known_words: fr
                 f"this model was never shown {', '.join(map(repr, unknown))}; it may draw anything there "
                 "(`edit-real models` lists its words)"
             )
-    if metrics["reconstruction_psnr"] < metrics["ceiling_psnr"] - FAR_UNDER_CEILING:
-        warnings.append(
-            f"the photo is reconstructed at {metrics['reconstruction_psnr']:.1f} dB, far under the autoencoder's "
-            f"{metrics['ceiling_psnr']:.1f} dB: the edit starts from something else than the photo"
-        )
-    if metrics["mask_share"] == 0:
-        warnings.append("the mask is empty, so nothing was edited; name blend_words or lower mask_threshold")
-    elif metrics["mask_share"] >= 100 * NEARLY_ALL:
-        warnings.append("the mask covers nearly the whole photo; raise mask_threshold or name blend_words")
-    if metrics["mask_share"] > 0 and metrics["change_inside"] < NO_CHANGE:
-        warnings.append(
-            "the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word"
-        )
     return warnings

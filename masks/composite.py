@@ -50,3 +50,24 @@ def composite(photo: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.nda
     weight = mask.astype(np.float32)[..., None] / 255
     blended = np.rint(photo + weight * (edited - photo)).clip(0, 255).astype(np.uint8)
     return np.where(mask[..., None] == 0, photo, blended)
+
+
+def composite_part(
+    photo: np.ndarray, box: tuple[int, int, int, int], edited: np.ndarray, mask: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Blends an edited part into the whole photo.
+
+    Args:
+        photo: `(H, W, 3)` uint8.
+        box: The part's (left, top, right, bottom).
+        edited: The part, `(h, w, 3)` float in [0, 255].
+        mask: Of the part, `(h, w)` uint8.
+
+    Returns:
+        The photo with the edit, `(H, W, 3)` uint8, and the mask of the whole, `(H, W)` uint8, 0 outside the box.
+    """
+    left, top, right, bottom = box
+    whole, whole_mask = photo.astype(np.float32), np.zeros(photo.shape[:2], np.uint8)
+    whole[top:bottom, left:right] = edited
+    whole_mask[top:bottom, left:right] = mask
+    return composite(photo, whole, whole_mask), whole_mask
