@@ -1,6 +1,17 @@
 """Edit a photo by its caption."""
 
 from editing.edit import Editor, EditResult, edit_generated, edit_real
-from editing.settings import EditSettings, InversionSettings
+from editing.inpaint import InpaintResult, inpaint_real
+from editing.settings import EditSettings, InpaintSettings, InversionSettings
 
-__all__ = ["EditResult", "EditSettings", "Editor", "InversionSettings", "edit_generated", "edit_real"]
+__all__ = [
+    "EditResult",
+    "EditSettings",
+    "Editor",
+    "InpaintResult",
+    "InpaintSettings",
+    "InversionSettings",
+    "edit_generated",
+    "edit_real",
+    "inpaint_real",
+]
