@@ -16,6 +16,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from backbones.photo import check_target, open_photo, write_picture
+from editing.compare import check_folder, compare_with_inpainting
 from editing.edit import Editor, EditResult
 from editing.settings import EditSettings, InversionSettings
 from editing.sheet import format_metrics
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 Photo = Annotated[Path, typer.Argument(help="the photo; it is never changed")]
 CaptionText = Annotated[str, typer.Argument(help="what the photo shows")]
+NewCaption = Annotated[str, typer.Argument(help="what it should show")]
 Model = Annotated[str, typer.Option(help="'bundled', a folder in diffusers' layout, or a Hugging Face hub id")]
 Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is by default")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16, of the network")]
@@ -52,7 +54,7 @@ def edit(
     context: typer.Context,
     photo: Photo,
     caption: CaptionText,
-    new_caption: Annotated[str, typer.Argument(help="what it should show")],
+    new_caption: NewCaption,
     out: Annotated[Path, typer.Option("--out", "-o", help="where the edit goes: .png, .jpg, .webp, .tiff")],
     model: Model = "bundled",
     device: Device = None,
@@ -185,6 +187,55 @@ def attention(
     trajectory = editor.invert(opened, caption, inversion="direct", steps=steps, region=region)
     write_picture(attention_sheet(editor, trajectory, opened, over_steps=over_steps), out, overwrite=overwrite)
     typer.echo(f"wrote {out}")
+
+
+@app.command()
+def compare(
+    photo: Photo,
+    caption: CaptionText,
+    new_caption: NewCaption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")],
+    mask: Annotated[Path | None, typer.Option(help="picture: white is inpainted, beside the edit's own mask")] = None,
+    seed: Annotated[int, typer.Option(help="of the noise that inpainting starts from")] = _EDIT.seed,
+    model: Model = "bundled",
+    inpaint_model: Annotated[
+        str | None, typer.Option(help="a folder or hub id of a model trained to inpaint, compared as well")
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    inversion: Inversion = _INVERSION.inversion,
+    steps: Steps = _INVERSION.steps,
+    guidance_scale: GuidanceScale = _INVERSION.guidance_scale,
+    max_inner_steps: MaxInnerSteps = _INVERSION.max_inner_steps,
+    overwrite: Overwrite = False,
+) -> None:
+    """Edit PHOTO and inpaint it with the same words, side by side: pictures, figures and a page with a slider."""
+    opened = open_photo(photo)
+    check_folder(out, opened, overwrite=overwrite)
+    number_format = read_dtype(dtype)
+    comparison = compare_with_inpainting(
+        opened,
+        caption,
+        new_caption,
+        mask=mask,
+        model=announce(load_backbone(model, device, number_format)),
+        inpaint_model=inpaint_model,
+        seed=seed,
+        device=device,
+        dtype=number_format,
+        region=region,
+        progress=True,
+        inversion=inversion,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        max_inner_steps=max_inner_steps,
+    )
+    comparison.save(out, overwrite=overwrite)
+    typer.echo(comparison.table())
+    typer.echo(f"wrote {out}; open {out / 'index.html'} in a browser")
+    for warning in comparison.warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 @app.command()

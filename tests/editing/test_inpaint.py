@@ -13,6 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.text import encode_prompt
 from editing.edit import edit_real
 from editing.inpaint import (
     InpaintResult,
@@ -23,6 +24,8 @@ from editing.inpaint import (
     latent_mask,
     load_inpainting,
 )
+from inversion.ddim import ddim_sample
+from inversion.schedule import make_schedule
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 
@@ -141,6 +144,16 @@ def test_the_known_latents_are_the_photos_at_every_level(backbone: Backbone, lat
     inpaint_blended(backbone, latents, CAPTION, mask, steps=5, callback=callback)
     assert distances == sorted(distances, reverse=True)
     assert distances[0] > 0.1 and distances[-1] == 0
+
+
+def test_without_anything_known_it_is_plain_sampling(backbone: Backbone, latents: torch.Tensor) -> None:
+    schedule = make_schedule(backbone, 4)
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
+    uncond_embeds = encode_prompt(backbone, "").expand(4, -1, -1)
+    expected = ddim_sample(backbone, schedule, noise, encode_prompt(backbone, CAPTION), uncond_embeds, 5.0)[-1:]
+    mask = torch.ones(16, 16, dtype=torch.bool)
+    drawn = inpaint_blended(backbone, latents, CAPTION, mask, steps=4, guidance_scale=5.0, seed=3)
+    torch.testing.assert_close(drawn, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_the_caption_and_its_guidance_matter(backbone: Backbone, latents: torch.Tensor) -> None:

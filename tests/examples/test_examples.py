@@ -44,6 +44,13 @@ def test_an_example_writes_its_pictures(name: str, pictures: list[str], tmp_path
         assert_worth_looking_at(tmp_path / picture)
 
 
+def test_compare_inpainting(tmp_path: Path) -> None:
+    load("compare_inpainting").main(tmp_path, steps=10)
+    for picture in ("compare_inpainting.png", "compare_inpainting/edit-real.png", "compare_inpainting/sheet.png"):
+        assert_worth_looking_at(tmp_path / picture)
+    assert (tmp_path / "compare_inpainting/index.html").exists()
+
+
 def test_own_weights(tmp_path: Path) -> None:
     photo, out = tmp_path / "flower.png", tmp_path / "sheet.png"
     Image.fromarray(load_sample_image("flower.jpg")).save(photo)
@@ -55,4 +62,5 @@ def test_own_weights(tmp_path: Path) -> None:
 
 def test_every_example_is_tested() -> None:
     tested = {"edit_photo", "many_edits", "fader", "heat_maps", "generated_image", "extended_mask", "own_weights"}
+    tested |= {"compare_inpainting"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

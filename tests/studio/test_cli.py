@@ -86,6 +86,59 @@ def test_attention(monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: P
     assert Image.open(out).size[0] > 300
 
 
+def compare_arguments(photo: Path, model_folder: Path, out: Path) -> list[object]:
+    common = ["-o", out, "--model", model_folder, "--steps", 2, "--inversion", "direct"]
+    return ["compare", photo, CAPTION, "a photo of a green rose", *common]
+
+
+def test_compare_writes_a_folder(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    folder, mask = photo.parent, photo.parent / "mask.png"
+    Image.fromarray(np.tri(40, 48, dtype=np.uint8) * 255).save(mask)
+    before, out = photo.read_bytes(), folder / "comparison"
+    arguments = compare_arguments(photo, model_folder, out)
+    assert run(monkeypatch, *arguments, "--mask", mask, "--seed", 3) == 0
+    assert photo.read_bytes() == before
+    assert {path.name for path in folder.iterdir()} == {"comparison", "mask.png", "photo.png"}
+    names = {path.name for path in out.iterdir()}
+    assert {"index.html", "comparison.csv", "sheet.png", "photo.png", "blended-inpainting-your-mask.png"} <= names
+    said = capsys.readouterr()
+    assert "| Telea, your mask |" in said.out and "index.html" in said.out
+    assert run(monkeypatch, *arguments) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert run(monkeypatch, *arguments, "--overwrite") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--mask", "missing.png"], "missing.png"),
+        (["--mask", "photo.png", "--seed", "-1"], "seed"),
+        (["-o", "photo.png"], "is a file"),
+        (["-o", "."], "the photo's"),
+        (["--inpaint-model", "no/such-model"], "no/such-model"),
+        (["--region", "0", "0", "900", "9"], "region"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    photo: Path,
+    model_folder: Path,
+    options: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    arguments = compare_arguments(photo, model_folder, photo.parent / "out")
+    assert run(monkeypatch, *arguments, *options) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and "Traceback" not in said
+    assert said.strip().splitlines()[-1].startswith("edit-real: ")
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+
+
 def test_models_says_what_the_bundled_one_knows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     assert run(monkeypatch, "models") == 0
     said = capsys.readouterr().out

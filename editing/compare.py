@@ -1,0 +1,283 @@
+"""An edit beside what mask-based inpainting makes of the same photo and the same words."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import torch
+from PIL import Image
+
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+from backbones.loading import load_backbone
+from backbones.photo import Photo, PhotoSource, open_photo, save_photo, to_pixels, to_unit, with_alpha, write_picture
+from editing.edit import Editor, EditResult, trajectory_geometry
+from editing.inpaint import InpaintResult, inpaint_photo, latent_mask, load_inpainting
+from editing.likeness import edge_correlation, ssim
+from editing.page import comparison_page
+from editing.settings import InpaintSettings, split_settings
+from editing.sheet import draw_sheet, overlay_mask
+from editing.verdict import measure_change, psnr
+from inversion.ddim import Callback
+from masks.user_mask import MaskSource, read_mask
+
+OURS, OUR_MASK, YOUR_MASK = "edit-real", "our mask", "your mask"
+
+MEASURES = {
+    "mask_share": ("mask (% of the photo)", ".1f"),
+    "change_inside": ("change inside (%)", ".1f"),
+    "edge_correlation": ("edges kept inside", ".2f"),
+    "outside_ssim": ("SSIM outside", ".3f"),
+    "outside_psnr": ("PSNR outside (dB)", ".1f"),
+}
+"""The measures of an entry, with their headings and formats."""
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonEntry:
+    """One way to change the photo, and what came of it.
+
+    Attributes:
+        name: Of the method and, where it was given one, of the mask.
+        image: The result, of the photo's size.
+        mask: Where it differs from the photo, L.
+        seconds: That it took, loading the model left out; an edit's hold the inversion.
+        measures: `mask_share` and `change_inside` in per cent; `edge_correlation` between photo and result inside the
+            mask, see `likeness.edge_correlation`; `outside_ssim` and `outside_psnr` (dB) of what the model drew
+            outside the mask before compositing, against the photo at the model's size, NaN where a method draws
+            nothing there. The autoencoder's own loss is in both, and what the latents' cells on the mask's border
+            spill beyond it.
+    """
+
+    name: str
+    image: Image.Image
+    mask: Image.Image
+    seconds: float
+    measures: dict[str, float]
+
+    @property
+    def file_name(self) -> str:
+        """Of its picture."""
+        return self.name.lower().replace(",", "").replace(" ", "-") + ".png"
+
+    def row(self) -> dict[str, str]:
+        """Its figures as text, by heading."""
+        figures = {heading: _figure(self.measures[key], form) for key, (heading, form) in MEASURES.items()}
+        return {"method": self.name, **figures, "seconds": _figure(self.seconds, ".1f")}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """An edit and its alternatives.
+
+    Attributes:
+        edit: Ours, with all that it was made with.
+        entries: Ours first.
+        masks: The masks that inpainting was given, by name, L.
+        warnings: In plain words.
+    """
+
+    edit: EditResult
+    entries: tuple[ComparisonEntry, ...]
+    masks: dict[str, Image.Image]
+    warnings: tuple[str, ...]
+
+    @property
+    def photo(self) -> Photo:
+        return self.edit.photo
+
+    @property
+    def title(self) -> str:
+        return f"{self.edit.trajectory.caption}  →  {self.edit.settings['new_caption']}"
+
+    def sheet(self) -> Image.Image:
+        """One picture: the photo, the masks and every result."""
+        photo = self.photo.image
+        panels = [
+            ("photo", photo),
+            *((name, overlay_mask(photo, mask)) for name, mask in self.masks.items()),
+            *((entry.name, entry.image) for entry in self.entries),
+        ]
+        rows = [entry.row() for entry in self.entries]
+        notes = [" · ".join([row.pop("method"), *(f"{name} {value}" for name, value in row.items())]) for row in rows]
+        return draw_sheet(panels, self.title, [*notes, *self.warnings])
+
+    def table(self) -> str:
+        """The figures as a Markdown table."""
+        rows = [entry.row() for entry in self.entries]
+        lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+    def csv(self) -> str:
+        """The figures in full as comma-separated values; a cell is empty where there is no figure."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["method", *MEASURES, "seconds", "picture"])
+        for entry in self.entries:
+            figures = [*(entry.measures[key] for key in MEASURES), entry.seconds]
+            cells = ["" if math.isnan(figure) else f"{figure:.6g}" for figure in figures]
+            writer.writerow([entry.name, *cells, entry.file_name])
+        return text.getvalue()
+
+    def page(self) -> str:
+        """A web page with a slider between before and after, complete in itself."""
+        results = [(entry.name, entry.image) for entry in self.entries]
+        rows = [entry.row() for entry in self.entries]
+        return comparison_page(self.title, self.photo.image, results, rows, self.warnings)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write `index.html`, `comparison.csv`, `sheet.png`, the photo, the masks and every result.
+
+        Args:
+            folder: Is made where it does not exist.
+            overwrite: Whether it may hold files already; of those, the ones of the same names are replaced.
+
+        Raises:
+            EditRealError: The folder holds files, or it cannot be written.
+        """
+        target = Path(folder)
+        check_folder(target, self.photo, overwrite=overwrite)
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EditRealError(f"cannot make the folder {target} ({error}); choose another") from error
+        images = {"photo.png": with_alpha(self.photo.image, self.photo)}
+        for name, image in (images | {entry.file_name: entry.image for entry in self.entries}).items():
+            save_photo(image, target / name, self.photo, overwrite=overwrite)
+        pictures = {name.replace(" ", "-"): mask for name, mask in self.masks.items()} | {"sheet": self.sheet()}
+        for name, image in pictures.items():
+            write_picture(image, target / f"{name}.png", overwrite=overwrite)
+        _write_text(target / "comparison.csv", self.csv())
+        _write_text(target / "index.html", self.page())
+
+
+def compare_with_inpainting(
+    img: PhotoSource | Photo,
+    caption: str,
+    new_caption: str,
+    *,
+    mask: MaskSource | None = None,
+    model: str | Path | Backbone = "bundled",
+    inpaint_model: str | Path | None = None,
+    seed: int = 0,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    region: tuple[int, int, int, int] | None = None,
+    progress: bool | Callback = False,
+    **settings: Any,
+) -> Comparison:
+    """Edit a photo, and inpaint it with the same words under the edit's own mask and, where one is given, the user's.
+
+    Args:
+        img: A path, a PIL image or an array `(H, W[, channels])`. It is never modified.
+        caption: What the photo shows.
+        new_caption: What it should show.
+        mask: A picture of the photo's size: white is inpainted, a second time.
+        model: Of the edit and of blended inpainting: `bundled`, a folder, a hub id, or a loaded one.
+        inpaint_model: A folder or hub id of a model trained to inpaint, which is compared as well.
+        seed: Of the noise that inpainting starts from.
+        device: Where to compute; the best there is by default.
+        dtype: Of the networks.
+        region: The part (left, top, right, bottom) of the upright photo to work on; all of it by default.
+        progress: True shows bars in a terminal; a function is called with `(step, latents)` after every step.
+        **settings: Any field of `InversionSettings` or `EditSettings`; `steps`, `guidance_scale` and `feather` are
+            inpainting's too.
+
+    Raises:
+        EditRealError: Anything that the user can put right, in one sentence.
+
+    Example:
+        >>> comparison = compare_with_inpainting("rose.jpg", "a photo of a red rose", "a photo of a white rose")
+        >>> comparison.save("comparison")
+    """
+    inversion, edit_settings = split_settings({**settings, "seed": seed})
+    shared: dict[str, Any] = {
+        "steps": inversion.steps,
+        "guidance_scale": inversion.guidance_scale,
+        "feather": edit_settings.feather,
+    }
+    choices = [InpaintSettings(method=method, seed=seed, **shared) for method in ("blended", "telea", "pipeline")]
+    photo = img if isinstance(img, Photo) else open_photo(img)
+    given = None if mask is None else read_mask(mask, photo.size)
+    backbone = model if isinstance(model, Backbone) else load_backbone(model, device, dtype)
+    pipeline = None if inpaint_model is None else load_inpainting(inpaint_model, device, dtype)
+    editor = Editor(backbone, progress=progress)
+    start = perf_counter()
+    trajectory = editor.invert(photo, caption, inversion, region=region)
+    edit = editor.edit(trajectory, new_caption, edit_settings, photo=photo)
+    entries = [_entry(OURS, edit, edit, perf_counter() - start)]
+    masks = {OUR_MASK: np.asarray(edit.mask) > 0} | ({} if given is None else {YOUR_MASK: given})
+    masks = {name: chosen for name, chosen in masks.items() if chosen.any()}
+    for name, chosen in masks.items():
+        for choice in choices if pipeline is not None else choices[:-1]:
+            loaded = {"blended": backbone, "telea": None, "pipeline": pipeline}[choice.method]
+            start = perf_counter()
+            result = inpaint_photo(photo, new_caption, chosen, choice, loaded, region=region, progress=progress)
+            label = {"blended": "blended inpainting", "telea": "Telea", "pipeline": "inpainting model"}[choice.method]
+            entries.append(_entry(f"{label}, {name}", result, edit, perf_counter() - start))
+    pictures = {name: Image.fromarray(chosen.astype(np.uint8) * 255) for name, chosen in masks.items()}
+    return Comparison(edit, tuple(entries), pictures, tuple(edit.warnings))
+
+
+def check_folder(folder: Path, photo: Photo, *, overwrite: bool) -> None:
+    """Refuse a folder to write a comparison to before any work is done.
+
+    Raises:
+        EditRealError: It is none, holds files, or is the photo's own.
+    """
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise EditRealError(f"expected a folder to write to, but {folder} is a file; choose another name")
+        if photo.path is not None and photo.path.parent.resolve() == folder.resolve():
+            raise EditRealError(f"expected a folder of its own, but {folder} is the photo's; choose another")
+        if not overwrite and folder.is_dir() and any(folder.iterdir()):
+            raise EditRealError(
+                f"expected an empty folder or a new one, but {folder} holds files; choose another, or pass "
+                "overwrite=True (--overwrite) to replace those of the same names"
+            )
+    except OSError as error:
+        raise EditRealError(f"cannot write to {folder} ({error}); choose another folder") from error
+
+
+def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seconds: float) -> ComparisonEntry:
+    """Measures one result; `edit` tells what the model saw of the photo."""
+    geometry = trajectory_geometry(edit.trajectory)
+    photo, after, mask = (np.asarray(image) for image in (edit.photo.image, result.image.convert("RGB"), result.mask))
+    similarity, ratio = float("nan"), float("nan")
+    # What is drawn at the photo's size is drawn inside the mask alone.
+    if isinstance(result, EditResult) or result.settings["method"] == "blended":
+        seen, drawn = to_unit(to_pixels(edit.photo, geometry)[0]), np.asarray(result.drawn) / 255
+        outside = ~latent_mask(mask > 0, geometry.box, *geometry.working_size)
+        similarity, ratio = ssim(drawn, seen, outside), psnr(drawn, seen, outside)
+    measures = {
+        **measure_change(photo, after, mask),
+        "edge_correlation": edge_correlation(after, photo, mask > 0),
+        "outside_ssim": similarity,
+        "outside_psnr": ratio,
+    }
+    return ComparisonEntry(name, result.image, result.mask, seconds, measures)
+
+
+def _figure(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else "∞" if math.isinf(value) else format(value, form)
+
+
+def _write_text(target: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    temporary = target.with_name(f".{uuid4().hex}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, target)
+    except OSError as error:
+        raise EditRealError(f"cannot write {target} ({error}); choose another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
