@@ -2,8 +2,8 @@
 
     python -m benchmarks.swaps --photos flower-photos-144.zip --set "" --set "cross_replace=0.4 self_replace=0.6"
 
-Each `--set` is one row of the table: settings over the defaults. Choose settings on the train split; report the
-test split.
+Each `--set` is one row of the table: settings of the inversion and the edit over the defaults, and `emphasis`, the new
+colour's weight. Choose settings on the train split; report the test split.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from backbones.loading import load_backbone
 from benchmarks.fidelity import caption_of, iou, photos_of
 from benchmarks.tables import markdown
 from editing.edit import Editor, EditResult
+from editing.settings import InversionSettings, split_settings
 from editing.sheet import draw_sheet
 from editing.verdict import psnr
+from inversion.trajectory import Trajectory
 from training.colors import FLOWER_COLORS, color_masks
 
 
@@ -77,8 +79,6 @@ def main(
     split: Annotated[str, typer.Option(help="'train' to choose settings, 'test' to report")] = "test",
     number: int = 24,
     steps: int = 50,
-    inversion: str = "null_text",
-    emphasis: Annotated[float, typer.Option(help="weight of the new colour's word")] = 1.0,
     sheet: Annotated[Path | None, typer.Option(help="a picture of the first row's edits")] = None,
 ) -> None:
     """Print the table."""
@@ -89,11 +89,14 @@ def main(
     panels = []
     for index, row in enumerate(tqdm(rows, desc="swaps", disable=None)):
         caption, new_caption, asked = swap_of(row, index)
-        trajectory = editor.invert(row["image"], caption, inversion=inversion, steps=steps)
+        trajectories: dict[InversionSettings, Trajectory] = {}
         for text in settings:
-            options = read_options(text)
-            weight = options.pop("emphasis", emphasis)
-            result = editor.edit(trajectory, new_caption, reweight={asked: weight}, **options)
+            options = {"steps": steps} | read_options(text)
+            weight = options.pop("emphasis", 1.0)
+            inversion, edit = split_settings({"reweight": {asked: weight}, **options})
+            if inversion not in trajectories:
+                trajectories[inversion] = editor.invert(row["image"], caption, inversion)
+            result = editor.edit(trajectories[inversion], new_caption, edit)
             scores[text].append(score(result, row["object"], asked))
             if sheet and text == settings[0]:
                 panels += [(caption.removeprefix("a photo of "), result.photo.image), (f"{asked}", result.image)]
