@@ -32,6 +32,7 @@ class Backbone:
         timestep_spacing: `leading` or `trailing`, as in diffusers' schedulers.
         prediction_type: `epsilon` or `v_prediction`.
         known_words: The words that the model was trained on, where it says so; None for an open vocabulary.
+        guidance_scale: That suits the model's edits; Stable Diffusion's 7.5 where it says nothing else.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Backbone:
     timestep_spacing: str
     prediction_type: str
     known_words: frozenset[str] | None
+    guidance_scale: float
 
     @property
     def device(self) -> torch.device:

@@ -17,6 +17,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+STABLE_DIFFUSION_GUIDANCE = 7.5
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
@@ -58,15 +59,14 @@ def load_backbone(
             network.to(network_dtype)
     for network in (unet, vae):
         network.to(memory_format=torch.channels_last)
-    words = folder / "known_words.json"
     return Backbone(
         name=str(model),
         unet=unet,
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
-        known_words=frozenset(json.loads(words.read_text())) if words.exists() else None,
         **schedule_values(scheduler),
+        **own_values(folder),
     )
 
 
@@ -129,6 +129,17 @@ def schedule_values(scheduler: DDIMScheduler) -> dict[str, Any]:
         "steps_offset": int(config.steps_offset),
         "timestep_spacing": config.timestep_spacing,
         "prediction_type": config.prediction_type,
+    }
+
+
+def own_values(folder: Path) -> dict[str, Any]:
+    """What a model made for edit-real says of itself in `edit_real.json`, or what holds for Stable Diffusion."""
+    path = folder / "edit_real.json"
+    content = read_json(path) if path.exists() else {}
+    words = content.get("known_words")
+    return {
+        "known_words": None if words is None else frozenset(words),
+        "guidance_scale": float(content.get("guidance_scale", STABLE_DIFFUSION_GUIDANCE)),
     }
 
 

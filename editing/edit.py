@@ -136,7 +136,7 @@ class Editor:
                 caption,
                 method=settings.inversion,
                 steps=settings.steps,
-                guidance_scale=settings.guidance_scale,
+                guidance_scale=settings.guidance_scale or self.backbone.guidance_scale,
                 max_inner_steps=settings.max_inner_steps,
                 pixel_hash=photo.pixel_hash,
                 geometry=_plain(geometry),
@@ -154,10 +154,9 @@ class Editor:
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(backbone.device)
         embeds = encode_prompt(backbone, caption)
         uncond_embeds = encode_prompt(backbone, "").expand(settings.steps, -1, -1)
+        guidance_scale = settings.guidance_scale or backbone.guidance_scale
         with self._bar("generate", settings.steps) as callback:
-            latents = ddim_sample(
-                backbone, schedule, noise, embeds, uncond_embeds, settings.guidance_scale, callback=callback
-            )
+            latents = ddim_sample(backbone, schedule, noise, embeds, uncond_embeds, guidance_scale, callback=callback)
         photo = open_photo(_to_image(to_unit(decode(backbone, latents[-1:])[0])))
         self._photos[photo.pixel_hash] = photo
         trajectory = Trajectory(
@@ -167,7 +166,7 @@ class Editor:
             caption=caption,
             method="generated",
             steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
+            guidance_scale=guidance_scale,
             pixel_hash=photo.pixel_hash,
             fingerprint=backbone.fingerprint,
             dtype=str(backbone.dtype).removeprefix("torch."),

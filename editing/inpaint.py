@@ -16,7 +16,14 @@ from safetensors import SafetensorError
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.latents import decode, encode
-from backbones.loading import default_dtype, find_device, find_folder, load_backbone, read_json
+from backbones.loading import (
+    STABLE_DIFFUSION_GUIDANCE,
+    default_dtype,
+    find_device,
+    find_folder,
+    load_backbone,
+    read_json,
+)
 from backbones.photo import Photo, PhotoSource, open_photo, plan_geometry, save_photo, to_pixels, to_unit, with_alpha
 from backbones.text import encode_prompt, parse_caption
 from editing.progress import Progress
@@ -160,7 +167,7 @@ def inpaint_blended(
     mask: torch.Tensor,
     *,
     steps: int = 50,
-    guidance_scale: float = 7.5,
+    guidance_scale: float = STABLE_DIFFUSION_GUIDANCE,
     seed: int = 0,
     callback: Callback | None = None,
 ) -> torch.Tensor:
@@ -276,7 +283,7 @@ def inpaint_pipeline(
     caption: str,
     *,
     steps: int = 50,
-    guidance_scale: float = 7.5,
+    guidance_scale: float = STABLE_DIFFUSION_GUIDANCE,
     seed: int = 0,
     padding: int = 32,
     device: str | torch.device | None = None,
@@ -345,7 +352,7 @@ def _draw_blended(
         caption,
         grown,
         steps=settings.steps,
-        guidance_scale=settings.guidance_scale,
+        guidance_scale=settings.guidance_scale or backbone.guidance_scale,
         seed=settings.seed,
         callback=callback,
     )
@@ -370,7 +377,7 @@ def _draw_full_size(
             mask,
             caption,
             steps=settings.steps,
-            guidance_scale=settings.guidance_scale,
+            guidance_scale=settings.guidance_scale or STABLE_DIFFUSION_GUIDANCE,
             seed=settings.seed,
             padding=settings.padding,
             callback=callback,

@@ -25,19 +25,21 @@ class InversionSettings:
     Attributes:
         inversion: `null_text`, `negative_prompt`, `direct` or `ddim`.
         steps: Denoising steps; inversion and edit take the same.
-        guidance_scale: How strongly the edit follows the new caption; 1 is not at all beyond the model's own way.
+        guidance_scale: How strongly the edit follows the new caption; 1 is not at all beyond the model's own way, None
+            what suits the model.
         max_inner_steps: Null-text updates at each step.
     """
 
     inversion: str = "null_text"
     steps: int = 50
-    guidance_scale: float = 7.5
+    guidance_scale: float | None = None
     max_inner_steps: int = 10
 
     def __post_init__(self) -> None:
         _one_of("inversion", self.inversion, METHODS)
         _number("steps", self.steps, 1, whole=True)
-        _number("guidance_scale", self.guidance_scale, 1)
+        if self.guidance_scale is not None:
+            _number("guidance_scale", self.guidance_scale, 1)
         _number("max_inner_steps", self.max_inner_steps, 0, whole=True)
 
 
@@ -114,7 +116,7 @@ class InpaintSettings:
     Attributes:
         method: `blended` (blended latent diffusion), `pipeline` (a model trained to inpaint) or `telea` (no model).
         steps: Denoising steps.
-        guidance_scale: How strongly the filling follows the caption; 1 is not at all beyond the model's own way.
+        guidance_scale: How strongly the filling follows the caption; None is what suits the model.
         seed: Of the noise that it starts from.
         feather: Width of the fade inside the mask, as a share of the photo's longer side.
         radius: Pixels around each unknown one that `telea` looks at.
@@ -123,7 +125,7 @@ class InpaintSettings:
 
     method: str = "blended"
     steps: int = 50
-    guidance_scale: float = 7.5
+    guidance_scale: float | None = None
     seed: int = 0
     feather: float = 0.005
     radius: float = 5.0
@@ -132,7 +134,8 @@ class InpaintSettings:
     def __post_init__(self) -> None:
         _one_of("method", self.method, INPAINTINGS)
         _number("steps", self.steps, 1, whole=True)
-        _number("guidance_scale", self.guidance_scale, 1)
+        if self.guidance_scale is not None:
+            _number("guidance_scale", self.guidance_scale, 1)
         _number("seed", self.seed, 0, 2**63 - 1, whole=True)
         _number("feather", self.feather, 0, 1)
         _number("radius", self.radius, 1, 100)

@@ -42,7 +42,9 @@ Region = Annotated[
 ]
 Inversion = Annotated[str, typer.Option(help="null_text, negative_prompt, direct or ddim")]
 Steps = Annotated[int, typer.Option(help="denoising steps")]
-GuidanceScale = Annotated[float, typer.Option(help="how strongly the edit follows the new caption")]
+GuidanceScale = Annotated[
+    float | None, typer.Option(help="how strongly the edit follows the new caption; by default what suits the model")
+]
 MaxInnerSteps = Annotated[int, typer.Option(help="null-text updates at each step")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
 

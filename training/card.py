@@ -190,8 +190,8 @@ photo of a bengal cat".
 
 
 def known_words_of(model: Path) -> list[str]:
-    path = model / "known_words.json"
-    return list(json.loads(path.read_text())) if path.exists() else known_words()
+    path = model / "edit_real.json"
+    return list(json.loads(path.read_text())["known_words"]) if path.exists() else known_words()
 
 
 def evaluation_section(figures: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from training.captions import known_words
 from training.denoiser import build_scheduler
 
 MAX_SHARD = "14MB"
+GUIDANCE_SCALE = 4.0  # higher ones overshoot a colour: benchmarks.swaps on train photos
 
 
 def main(
@@ -45,7 +46,8 @@ def main(
     for config in out.glob("*/config.json"):
         content = {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"}
         config.write_text(json.dumps(content, indent=2) + "\n")
-    (out / "known_words.json").write_text(json.dumps(known_words(), indent=1) + "\n")
+    own = {"guidance_scale": GUIDANCE_SCALE, "known_words": known_words()}
+    (out / "edit_real.json").write_text(json.dumps(own, indent=1) + "\n")
     StableDiffusionPipeline.from_pretrained(out, torch_dtype=torch.float32)
     files = [path for path in out.rglob("*") if path.is_file()]
     total, largest = sum(path.stat().st_size for path in files), max(path.stat().st_size for path in files)

@@ -53,11 +53,14 @@ def test_the_scheduler_is_read(backbone: Backbone, model_folder: Path) -> None:
     assert backbone.final_alpha_prod == float(backbone.alphas_cumprod[0])  # set_alpha_to_one is False
     assert (backbone.steps_offset, backbone.timestep_spacing) == (1, "leading")
     assert backbone.known_words is None
+    assert backbone.guidance_scale == 7.5
 
 
-def test_known_words_are_read_where_there_are_any(folder: Path) -> None:
-    (folder / "known_words.json").write_text('["rose", "cat"]')
-    assert load_backbone(folder, device="cpu").known_words == {"rose", "cat"}
+def test_what_a_model_says_of_itself_is_read(folder: Path) -> None:
+    (folder / "edit_real.json").write_text('{"known_words": ["rose", "cat"], "guidance_scale": 3}')
+    backbone = load_backbone(folder, device="cpu")
+    assert backbone.known_words == {"rose", "cat"}
+    assert backbone.guidance_scale == 3.0
 
 
 def test_sizes_follow_the_networks(backbone: Backbone) -> None:
