@@ -1,4 +1,4 @@
-"""Photo to pixels and back: orientation, colour mode, profile, crop and size."""
+"""Photo to pixels and back: orientation, colour mode, profile, region and size."""
 
 from __future__ import annotations
 
