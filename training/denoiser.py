@@ -24,6 +24,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training.captions import Caption, random_caption
+from training.carry_over import carry_over
 from training.grounding import SHARE, cross_attention_maps, grounding_loss
 from training.latents import kind_of
 from training.run import Run, autocast, average_of, pick_device
@@ -48,12 +49,12 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-def build_unet(latent_size: int) -> UNet2DConditionModel:
+def build_unet(latent_size: int, latent_channels: int) -> UNet2DConditionModel:
     """Three levels; cross-attention at the two finer ones and in the middle."""
     return UNet2DConditionModel(
         sample_size=latent_size,
-        in_channels=4,
-        out_channels=4,
+        in_channels=latent_channels,
+        out_channels=latent_channels,
         block_out_channels=(96, 160, 256),
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
@@ -182,7 +183,7 @@ def batch_of(
     device: torch.device,
     empty: float,
 ) -> tuple[torch.Tensor, torch.Tensor, Captions]:
-    """Latents `(B, 4, h, w)`, object shares `(B, 1, h, w)` and captions of a random batch, on `device`."""
+    """Latents `(B, C, h, w)`, object shares `(B, 1, h, w)` and captions of a random batch, on `device`."""
     indices = photos.draw(number, rng)
     captions = [([], False) if rng.random() < empty else photos.caption(index, rng) for index in indices]
     latents = photos.latents[indices].float().to(device, memory_format=torch.channels_last)
@@ -196,6 +197,7 @@ def main(
     batch_size: int = 32,
     learning_rate: float = 8e-4,
     ema_decay: float = 0.999,
+    start_from: Annotated[Path | None, typer.Option(help="model to start from, of the same words")] = None,
 ) -> None:
     """Train the denoiser and the text encoder."""
     device = pick_device()
@@ -203,8 +205,13 @@ def main(
     photos, test_photos = LatentPhotos(latents, "train"), LatentPhotos(latents, "test")
     tokenizer = build_tokenizer(photos.rows, folder / "tokenizer")
     scheduler = build_scheduler()
-    unet = build_unet(photos.latents.shape[-1]).to(memory_format=torch.channels_last)
+    channels, _, side = photos.latents.shape[1:]
+    unet = build_unet(side, channels).to(memory_format=torch.channels_last)
     models = nn.ModuleDict({"unet": unet, "text_encoder": build_text_encoder(tokenizer)}).to(device)
+    if start_from:
+        check_words(start_from, tokenizer)
+        carry_over(UNet2DConditionModel.from_pretrained(start_from / "unet", torch_dtype=torch.float32), unet)
+        carry_over(CLIPTextModel.from_pretrained(start_from / "text_encoder").float(), models["text_encoder"])
     average = average_of(models, ema_decay)
     optimizer = torch.optim.AdamW(models.parameters(), lr=learning_rate, weight_decay=1e-2, fused=True)
     run = Run(folder, minutes, {"models": models, "average": average, "optimizer": optimizer})
@@ -237,6 +244,12 @@ def main(
     summary = {"test_loss": loss, "steps": run.steps, "minutes": run.elapsed / 60, "batch_size": batch_size}
     (folder / "summary.json").write_text(json.dumps(summary))
     print(summary)
+
+
+def check_words(model: Path, tokenizer: CLIPTokenizer) -> None:
+    """Refuse a model whose tokens mean other words than those of `tokenizer`."""
+    if CLIPTokenizer.from_pretrained(model / "tokenizer").get_vocab() != tokenizer.get_vocab():
+        raise typer.BadParameter(f"expected a model of the same vocabulary, got {model}; train without --start-from")
 
 
 def save(models: nn.ModuleDict, folder: Path) -> None:

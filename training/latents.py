@@ -53,7 +53,7 @@ def crops(
 
 @torch.no_grad()
 def encode(autoencoder: AutoencoderKL, images: np.ndarray, device: torch.device) -> np.ndarray:
-    """uint8 `(N, H, W, 3)` to scaled latents `(N, 4, H / 4, W / 4)` float16 (the posterior's mean)."""
+    """uint8 `(N, H, W, 3)` to scaled latents `(N, C, H / 4, W / 4)` float16 (the posterior's mean)."""
     pixels = to_pixels(torch.from_numpy(images).permute(0, 3, 1, 2)).to(device, memory_format=torch.channels_last)
     latents = autoencoder.encode(pixels).latent_dist.mean * autoencoder.config.scaling_factor
     return latents.half().cpu().contiguous().numpy()
