@@ -96,7 +96,9 @@ def main(
     size: Annotated[int, typer.Option(help="side of the crops in pixels")] = 64,
     batch_size: int = 16,
     learning_rate: float = 1.5e-3,
-    start_from: Annotated[Path | None, typer.Option(help="weights to start from, of as many latent channels or fewer")] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="weights to start from, of as many latent channels or fewer")
+    ] = None,
     decoder_only: Annotated[bool, typer.Option(help="leave the encoder as it is")] = False,
 ) -> None:
     """Train the autoencoder."""
