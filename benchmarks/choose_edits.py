@@ -1,0 +1,223 @@
+r"""Choose the benchmark's edits: photos evenly spread over a split, edits in turn, none of it by looks or results.
+
+    python -m benchmarks.choose_edits --photos flower-photos-144.zip --photos pet-photos-144.zip \
+        --split test --out benchmarks/edits.json
+
+`--split train` makes a list to choose settings on. The same archives always give the same list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from backbones.errors import EditRealError
+from benchmarks.edits import FIELDS
+from training.captions import BACKGROUNDS, SPECIES
+from training.colors import FLOWER_COLORS
+from training.prepare import expand, read_archive
+
+Row = dict[str, Any]
+Drafts = dict[Any, dict[str, Any]]
+"""The edits of one sort that a photo allows, by what each asks for."""
+
+PHOTOS = 36  # that `RECIPES` gives the numbers of edits for
+
+
+def describe(noun: str, adjective: str | None = None, background: str | None = None) -> str:
+    """A caption, such as "a photo of an orange tulip with a green background"."""
+    described = f"{adjective} {noun}" if adjective else noun
+    phrase = f" with a {background} background" if background else ""
+    return f"a photo of {'an' if described[0] in 'aeiou' else 'a'} {described}{phrase}"
+
+
+def swap_color(row: Row) -> Drafts:
+    noun, color = row["flower"], row["color"]
+    return {
+        asked: _draft(describe(noun, color), describe(noun, asked), asked_color=asked)
+        for asked in FLOWER_COLORS
+        if asked != color
+    }
+
+
+def swap_species(row: Row) -> Drafts:
+    noun, color = row["flower"], row["color"]
+    return {
+        asked: _draft(describe(noun, color), describe(asked, color), asked_label=asked)
+        for asked in SPECIES
+        if asked != noun
+    }
+
+
+def swap_animal(row: Row) -> Drafts:
+    asked = {"cat": "dog", "dog": "cat"}[row["animal"]]
+    return {asked: _draft(describe(row["animal"]), describe(asked), asked_label=asked)}
+
+
+def swap_background(row: Row) -> Drafts:
+    noun, color, background = row["flower"], row["color"], row["background"]
+    if background not in BACKGROUNDS:
+        return {}
+    caption = describe(noun, color, background)
+    return {
+        asked: _draft(caption, describe(noun, color, asked), asked_color=asked)
+        for asked in BACKGROUNDS
+        if asked not in (background, color)  # one word for both would leave open which of them it is about
+    }
+
+
+def add_color(row: Row) -> Drafts:
+    noun = row["flower"]
+    return {
+        asked: _draft(describe(noun), describe(noun, asked), asked_color=asked)
+        for asked in FLOWER_COLORS
+        if asked != row["color"]
+    }
+
+
+def add_background(row: Row) -> Drafts:
+    noun, color = row["flower"], row["color"]
+    return {
+        asked: _draft(describe(noun, color), describe(noun, color, asked), asked_color=asked)
+        for asked in BACKGROUNDS
+        if asked not in (row["background"], color)
+    }
+
+
+def remove_color(row: Row) -> Drafts:
+    return {None: _draft(describe(row["flower"], row["color"]), describe(row["flower"]))}
+
+
+def remove_background(row: Row) -> Drafts:
+    noun, color, background = row["flower"], row["color"], row["background"]
+    if background not in BACKGROUNDS:
+        return {}
+    return {None: _draft(describe(noun, color, background), describe(noun, color))}
+
+
+def reweight_color(row: Row, *, weights: Sequence[float]) -> Drafts:
+    return _reweighted(describe(row["flower"], row["color"]), row["color"], weights)
+
+
+def reweight_breed(row: Row, *, weights: Sequence[float]) -> Drafts:
+    breed = row["breed"]
+    return _reweighted(describe(breed) if breed == "bulldog" else describe(row["animal"], breed), breed, weights)
+
+
+def _reweighted(caption: str, word: str, weights: Sequence[float]) -> Drafts:
+    return {weight: _draft(caption, caption, reweight={word: weight}) for weight in weights}
+
+
+def _draft(caption: str, new_caption: str, **asked: Any) -> dict[str, Any]:
+    return {
+        "caption": caption,
+        "new_caption": new_caption,
+        "reweight": {},
+        "asked_color": None,
+        "asked_label": None,
+        **asked,
+    }
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Edits of one sort.
+
+    Attributes:
+        kind: As `Edit.kind`.
+        subject: "flower" or "animal": the photos that it is for.
+        region: "object" or "background": what the changed words are about.
+        number: Of edits for `PHOTOS` photos.
+        drafts: What a photo allows.
+    """
+
+    kind: str
+    subject: str
+    region: str
+    number: int
+    drafts: Callable[[Row], Drafts]
+
+
+STRONGER, WEAKER = (2.0,), (0.3, -1.0)
+
+RECIPES = (
+    Recipe("colour swap", "flower", "object", 36, swap_color),
+    Recipe("species swap", "flower", "object", 12, swap_species),
+    Recipe("species swap", "animal", "object", 12, swap_animal),
+    Recipe("background swap", "flower", "background", 14, swap_background),
+    Recipe("words added", "flower", "object", 8, add_color),
+    Recipe("words added", "flower", "background", 6, add_background),
+    Recipe("words removed", "flower", "object", 5, remove_color),
+    Recipe("words removed", "flower", "background", 5, remove_background),
+    Recipe("reweighting", "flower", "object", 5, partial(reweight_color, weights=STRONGER)),
+    Recipe("reweighting", "flower", "object", 5, partial(reweight_color, weights=WEAKER)),
+    Recipe("reweighting", "animal", "object", 3, partial(reweight_breed, weights=STRONGER)),
+    Recipe("reweighting", "animal", "object", 3, partial(reweight_breed, weights=WEAKER)),
+)
+
+
+def choose_photos(archives: list[Path], split: str, number: int) -> list[Row]:
+    """`number` photos evenly spread over those of the split whose object is known, the archives one after another."""
+    rows = [expand(row, seed=0)[0] for path in archives for row in read_archive(path) if row["split"] == split]
+    rows = [row for row in rows if row["object"] is not None]
+    if not rows:
+        raise EditRealError(f"expected photos of the split 'train' or 'test' in the archives, got none of {split!r}")
+    return [rows[int(place)] for place in np.linspace(0, len(rows) - 1, min(number, len(rows)))]
+
+
+def choose_edits(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The entries of the list, recipe after recipe, in numbers that go with that of the photos."""
+    # The archives hold the photos by species: a tie between two must not always fall to the daisies.
+    shuffled = [rows[index] for index in np.random.default_rng(0).permutation(len(rows))]
+    edits_of: Counter[str] = Counter()
+    return [entry for recipe in RECIPES for entry in _follow(recipe, shuffled, edits_of)]
+
+
+def _follow(recipe: Recipe, rows: Sequence[Row], edits_of: Counter[str]) -> Iterator[dict[str, Any]]:
+    """A recipe's entries: each of the photo with the fewest edits so far, asking for what was asked least."""
+    drafts_of = {row["file_name"]: recipe.drafts(row) for row in rows if recipe.subject in row}
+    asked: Counter[Any] = Counter()
+    for _ in range(round(recipe.number * len(rows) / PHOTOS)):
+        names = [name for name, drafts in drafts_of.items() if drafts]
+        if not names:
+            return
+        name = min(names, key=lambda name: edits_of[name])
+        wish = min(drafts_of[name], key=lambda wish: asked[wish])
+        edits_of[name] += 1
+        asked[wish] += 1
+        entry = {
+            "name": f"{Path(name).stem}-{edits_of[name]}",
+            "kind": recipe.kind,
+            "file_name": name,
+            "region": recipe.region,
+            **drafts_of[name].pop(wish),
+        }
+        yield {field: entry[field] for field in FIELDS}
+
+
+def main(
+    photos: Annotated[list[Path], typer.Option(help="the photo archives")],
+    out: Annotated[Path, typer.Option(help="the list to write")],
+    split: Annotated[str, typer.Option(help="'train' for a list to choose settings on, 'test' to report")] = "test",
+    number: Annotated[int, typer.Option(min=1, help="photos; the edits are about three times as many")] = PHOTOS,
+) -> None:
+    """Choose the edits and write their list, one a line."""
+    entries = choose_edits(choose_photos(photos, split, number))
+    lines = ",\n".join(json.dumps(entry) for entry in entries)
+    out.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    kinds = Counter(entry["kind"] for entry in entries)
+    sources = {entry["file_name"] for entry in entries}
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    print(f"{len(entries)} edits of {len(sources)} {split} photos ({counts}) -> {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
