@@ -1,0 +1,165 @@
+"""The ways to change a photo that the quality benchmark sets side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from backbones.photo import Photo
+from backbones.text import encode_prompt, parse_caption
+from benchmarks.edits import Edit
+from benchmarks.memory import peak_memory
+from editing.align import align_captions, is_content
+from editing.edit import Editor, EditResult
+from editing.inpaint import InpaintResult, inpaint_photo
+from editing.settings import EditSettings, InpaintSettings, InversionSettings
+from inversion.null_text import optimize_null_text
+from inversion.schedule import make_schedule
+from inversion.trajectory import Trajectory
+
+OURS = "edit-real"
+PUBLISHED_GUIDANCE = 7.5
+EMPHASIS = 2.0  # of the new words, as the published evaluation on PIE-Bench has it
+PUBLISHED: dict[str, Any] = {
+    "control": "refine",
+    "cross_replace": 0.4,
+    "self_replace": 0.6,
+    "mask_rule": "published",
+    "mask_spread": 0,
+    "refinement": "plain",
+    "blend_start": 0.2,
+    "exact": False,
+}
+"""Prompt-to-Prompt's settings in the published evaluation on PIE-Bench (Ju et al., ICLR 2024)."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table.
+
+    Attributes:
+        inversion: Fields of `InversionSettings`.
+        edit: Fields of `EditSettings`.
+        emphasis: What the new words are multiplied by, where the edit itself says nothing.
+        published_null_text: Null-text exactly as published takes the place of the inversion's embeddings.
+        inpaints: Nothing of the above: the part under the mask is drawn anew.
+        mask: Of inpainting: `ours`, or `truth` for the edit's region.
+    """
+
+    inversion: dict[str, Any] = field(default_factory=dict)
+    edit: dict[str, Any] = field(default_factory=dict)
+    emphasis: float = 1.0
+    published_null_text: bool = False
+    inpaints: bool = False
+    mask: str = "ours"
+
+
+def _published(inversion: str, **options: Any) -> Method:
+    guided = {"inversion": inversion, "guidance_scale": PUBLISHED_GUIDANCE}
+    return Method(guided, {**PUBLISHED, **options.pop("edit", {})}, EMPHASIS, **options)
+
+
+METHODS: dict[str, Method] = {
+    OURS: Method(),
+    "edit-real, no local blend": Method(edit={"local_blend": False}),
+    "DDIM + P2P": _published("ddim"),
+    "null-text + P2P, as published": _published("ddim", published_null_text=True),
+    "negative-prompt + P2P": _published("negative_prompt"),
+    "direct + P2P": _published("direct", edit={"exact": True}),
+    "blended inpainting, our mask": Method(inpaints=True),
+    "blended inpainting, true mask": Method(inpaints=True, mask="truth"),
+}
+"""`edit-real` comes first: its masks are what inpainting gets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a method made of one edit.
+
+    Attributes:
+        image: The photo's size, `(H, W, 3)` uint8.
+        mask: Where it was composited, `(H, W)` bool.
+        drawn: What the model drew, before compositing, `(h, w, 3)` uint8 at the model's size.
+        seconds: That it took; what the edits of one photo share is divided among them.
+        memory: The process's peak while it ran, in MiB; NaN where it cannot be told.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+    drawn: np.ndarray
+    seconds: float
+    memory: float
+
+
+def run_method(
+    method: Method, editor: Editor, photo: Photo, edits: Sequence[Edit], masks: Sequence[np.ndarray], steps: int
+) -> list[Outcome]:
+    """All edits of one photo that start from the same caption.
+
+    Args:
+        method: One of `METHODS`, or any other.
+        editor: With the model.
+        photo: Of the edits.
+        edits: One or more.
+        masks: What inpainting under our mask is given, `(H, W)` bool each; unused otherwise.
+        steps: Denoising steps, of inversion, edit and inpainting.
+    """
+    results: Sequence[EditResult | InpaintResult]
+    start = perf_counter()
+    with peak_memory(editor.backbone.device) as peak:
+        if method.inpaints:
+            chosen = masks if method.mask == "ours" else [edit.region for edit in edits]
+            settings = InpaintSettings(method="blended", steps=steps)
+            results = [
+                inpaint_photo(photo, edit.new_caption, mask, settings, editor.backbone)
+                for edit, mask in zip(edits, chosen, strict=True)
+            ]
+        else:
+            trajectory = _invert(method, editor, photo, edits[0].caption, steps)
+            choices = [_settings(method, editor, edit) for edit in edits]
+            results = editor.edit_many(trajectory, [edit.new_caption for edit in edits], choices, photo=photo)
+    seconds = (perf_counter() - start) / len(edits)
+    return [
+        Outcome(
+            image=np.asarray(result.image.convert("RGB")),
+            mask=np.asarray(result.mask) > 0,
+            drawn=np.asarray(result.drawn),
+            seconds=seconds,
+            memory=peak.mib,
+        )
+        for result in results
+    ]
+
+
+def _invert(method: Method, editor: Editor, photo: Photo, caption: str, steps: int) -> Trajectory:
+    trajectory = editor.invert(photo, caption, InversionSettings(steps=steps, **method.inversion))
+    if not method.published_null_text:
+        return trajectory
+    backbone = editor.backbone
+    tuned = optimize_null_text(
+        backbone,
+        make_schedule(backbone, steps),
+        trajectory.latents,
+        encode_prompt(backbone, caption),
+        encode_prompt(backbone, ""),
+        trajectory.guidance_scale,
+        as_published=True,
+    )
+    return replace(trajectory, uncond_embeds=tuned.uncond_embeds, method="null_text")
+
+
+def _settings(method: Method, editor: Editor, edit: Edit) -> EditSettings:
+    emphasis = {} if method.emphasis == 1 else dict.fromkeys(_new_words(editor, edit), method.emphasis)
+    return EditSettings(reweight={**emphasis, **edit.reweight}, blend_words=edit.blend_words, **method.edit)
+
+
+def _new_words(editor: Editor, edit: Edit) -> list[str]:
+    """The content words of the new caption that the old one lacks."""
+    source, target = (parse_caption(editor.backbone.tokenizer, text) for text in (edit.caption, edit.new_caption))
+    alignment = align_captions(source, target)
+    new = [target.words[j] for j in (*alignment.added, *(j for _, j in alignment.swaps))]
+    return [word.text for word in new if is_content(word)]

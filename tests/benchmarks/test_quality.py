@@ -1,0 +1,214 @@
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import typer
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+from backbones.photo import open_photo
+from benchmarks.edits import Edit
+from benchmarks.memory import peak_memory
+from benchmarks.methods import EMPHASIS, METHODS, OURS, PUBLISHED, run_method
+from benchmarks.quality import Setup, autoencoded, every, group, main, petals, run
+from benchmarks.report import IDENTICAL, behind, mean, page, report, table
+from editing.edit import Editor
+
+pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+
+SIDE = 40
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny(model_folder: Path) -> Path:
+    """One prediction type will do for all."""
+    return model_folder
+
+
+def make_edit(source: str = "a", **changes: Any) -> Edit:
+    """A red square, whose upper half is to turn green."""
+    photo = np.random.default_rng(0).integers(90, 110, (SIDE, SIDE, 3)).astype(np.uint8)
+    photo[8:32, 8:32, 0] = 250
+    region = np.zeros((SIDE, SIDE), bool)
+    region[8:20, 8:32] = True
+    fields: dict[str, Any] = {
+        "name": f"{source}-0",
+        "kind": "colour swap",
+        "source": source,
+        "photo": photo,
+        "caption": "a photo of a red rose",
+        "new_caption": "a photo of a green rose",
+        "region": region,
+        "reweight": {},
+        "blend_words": None,
+        "asked_color": "green",
+        "asked_label": None,
+    }
+    return Edit(**{**fields, **changes})
+
+
+def setup_of(model_folder: Path, *methods: str) -> Setup:
+    return Setup(str(model_folder), methods or tuple(METHODS), steps=2, classifier=None, threads=None)
+
+
+@pytest.fixture(scope="module")
+def rows(tiny: Path) -> list[dict[str, Any]]:
+    """Two edits by every method."""
+    edits = [make_edit(), make_edit(name="a-1", new_caption="a photo of a red cat", asked_color=None)]
+    return [row for done in run(edits, setup_of(tiny), jobs=1) for row in done]
+
+
+def test_every_method_measures_every_edit(rows: list[dict[str, Any]]) -> None:
+    assert {(row["name"], row["method"]) for row in rows} == {(n, m) for n in ("a-0", "a-1") for m in METHODS}
+    for row in rows:
+        assert row["error"] == ""
+        assert all(math.isfinite(row[key]) for key in ("before_psnr", "before_pie_ssim", "iou", "seconds"))
+        assert math.isfinite(row["color"]) == (row["name"] == "a-0")
+        assert np.asarray(Image.open(io.BytesIO(row["picture"]))).shape == (SIDE, SIDE, 3)
+
+
+def test_before_is_measured_against_the_autoencoder_and_after_against_the_photo(tiny: Path, editor: Editor) -> None:
+    edit = make_edit()
+    (row,) = next(iter(run([edit], setup_of(tiny, OURS), jobs=1)))
+    (outcome,) = run_method(METHODS[OURS], editor, open_photo(edit.photo), [edit], [], steps=2)
+    kept = ~edit.region
+    expected = peak_signal_noise_ratio(edit.photo[kept], outcome.image[kept], data_range=255)
+    assert row["after_psnr"] == pytest.approx(expected, abs=1e-3)
+    ceiling = autoencoded(editor.backbone, edit.photo)
+    assert ceiling.shape == outcome.drawn.shape
+    small = cv2.resize(edit.region.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA) > 0.5
+    expected = peak_signal_noise_ratio(ceiling[~small], outcome.drawn[~small], data_range=255)
+    assert row["before_psnr"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_inpainting_stays_in_the_mask_it_is_given(editor: Editor) -> None:
+    edit, mask = make_edit(), np.zeros((SIDE, SIDE), bool)
+    mask[:10] = True
+    photo = open_photo(edit.photo)
+    for name, allowed in (("blended inpainting, our mask", mask), ("blended inpainting, true mask", edit.region)):
+        (outcome,) = run_method(METHODS[name], editor, photo, [edit], [mask], steps=2)
+        assert np.array_equal(outcome.image[~allowed], edit.photo[~allowed])
+        assert not np.array_equal(outcome.image[allowed], edit.photo[allowed])
+
+
+def test_the_published_rows_hold_the_published_settings(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    original = Editor.edit_many
+
+    def spy(self: Editor, trajectory: Any, captions: Any, settings: Any, **options: Any) -> Any:
+        seen.append((trajectory, settings[0]))
+        return original(self, trajectory, captions, settings, **options)
+
+    monkeypatch.setattr(Editor, "edit_many", spy)
+    edit = make_edit(reweight={"rose": 0.5})
+    for name in ("DDIM + P2P", "null-text + P2P, as published", "direct + P2P"):
+        run_method(METHODS[name], editor, open_photo(edit.photo), [edit], [], steps=2)
+    (ddim, settings), (null_text, _), (direct, own) = seen
+    assert ddim.guidance_scale == null_text.guidance_scale == 7.5
+    assert dict(settings.reweight) == {"green": EMPHASIS, "rose": 0.5}
+    assert not settings.exact and own.exact
+    assert all(getattr(settings, key) == value for key, value in PUBLISHED.items())
+    assert not np.allclose(null_text.uncond_embeds, ddim.uncond_embeds)
+    assert ddim.method == "ddim" and null_text.method == "null_text" and direct.method == "direct"
+
+
+def test_a_method_that_fails_is_told_and_the_others_go_on(tiny: Path) -> None:
+    edit = make_edit(caption="a photo of a red rose", blend_words=("table",))
+    (done,) = run([edit], setup_of(tiny, OURS, "blended inpainting, true mask"), jobs=1)
+    ours, inpainted = done
+    assert "table" in ours["error"] and inpainted["error"] == ""
+    assert "failed, " in report(done, 2, {})
+
+
+def test_edits_that_share_photo_and_caption_share_an_inversion() -> None:
+    edits = [make_edit("b"), make_edit("a"), make_edit("b", name="b-1"), make_edit("b", name="b-2", caption="a rose")]
+    names = [[edit.name for edit in same] for same in group(edits)]
+    assert sorted(names) == [["a-0"], ["b-0", "b-1"], ["b-2"]]
+    assert [edit.source for edit in every(edits, 2)] == ["b", "b", "b"]
+
+
+def test_petals_are_what_had_the_old_colour() -> None:
+    edit = make_edit()
+    assert np.array_equal(petals(edit), edit.region)
+    assert not petals(make_edit(caption="a photo of a rose")).any()
+
+
+def figures(method: str, **measures: float) -> dict[str, Any]:
+    return {"method": method, "name": "a-0", "kind": "colour swap", "error": "", **measures}
+
+
+def test_means_leave_out_what_is_not_there() -> None:
+    rows = [figures(OURS, color=10.0), figures(OURS, color=math.nan), figures(OURS, color=30.0), figures(OURS)]
+    assert mean(rows, "color") == 20.0
+    identical = [figures(OURS, after_psnr=math.inf), figures(OURS, after_psnr=20.0)]
+    assert mean(identical, "after_psnr") == (IDENTICAL + 20) / 2
+    assert mean([figures(OURS, after_mse=0.002)], "after_mse") == pytest.approx(2.0)
+    assert math.isnan(mean([], "color"))
+    assert "colour" not in table([figures(OURS, iou=0.5)], {"iou": "mask IoU", "color": "colour"})
+
+
+def test_where_another_row_is_ahead_is_said() -> None:
+    rows = [figures(OURS, iou=0.5, color=90.0), figures("x", iou=0.6, color=80.0), figures("y", iou=0.7)]
+    (line,) = behind(rows)
+    assert (line["measure"], line[OURS], line["best"], line["of"]) == ("mask IoU", "0.50", "0.70", "y")
+    assert behind([figures(OURS, iou=0.8), figures("x", iou=0.6)]) == []
+
+
+def test_the_page_needs_nothing_else(rows: list[dict[str, Any]]) -> None:
+    edits = [make_edit(), make_edit(name="a-1", new_caption="a photo of a red <cat>")]
+    text = page(rows, edits, 2, {"CLIP score": "no weights"})
+    assert text.count("<img ") == len(edits) * (1 + len(METHODS))
+    assert "http" not in text.replace("Content-Security-Policy", "").replace("http-equiv", "")
+    assert "<table>" in text and "&lt;cat&gt;" in text and "no weights" in text
+
+
+def test_peak_memory_sees_a_large_array() -> None:
+    with peak_memory(torch.device("cpu")) as small:
+        pass
+    with peak_memory(torch.device("cpu")) as large:
+        np.ones(64 * 2**20, np.uint8)
+    assert math.isnan(small.mib) or large.mib > small.mib + 50
+
+
+def write_pie_bench(folder: Path) -> Path:
+    """One photo whose mask is its upper half."""
+    pictures = folder / "annotation_images" / "1_change_object"
+    pictures.mkdir(parents=True)
+    Image.fromarray(make_edit().photo).save(pictures / "000000000000.png")
+    entry = {
+        "image_path": "1_change_object/000000000000.png",
+        "original_prompt": "a photo of a [red] rose",
+        "editing_prompt": "a photo of a [green] rose",
+        "editing_instruction": "",
+        "editing_type_id": "1",
+        "blended_word": "rose rose",
+        "mask": [0, SIDE * SIDE // 2],
+    }
+    (folder / "mapping_file.json").write_text(json.dumps({"000000000000": entry}))
+    return folder
+
+
+def test_the_command_writes_everything_for_a_folder_of_pie_bench(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    folder = write_pie_bench(tmp_path / "pie")
+    main(out=out, pie_bench=folder, model=str(tiny), method=["direct + P2P"], steps=2, jobs=1)
+    assert {path.name for path in out.iterdir()} == {"quality.csv", "quality.md", "index.html", "sheet.png"}
+    with (out / "quality.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == [OURS, "direct + P2P"]
+    assert all(float(row["before_psnr"]) > 0 for row in rows)
+    assert "change object" in (out / "quality.md").read_text()
+
+
+def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="direct"):
+        main(out=tmp_path, pie_bench=tmp_path, method=["magic"])
+    with pytest.raises(typer.BadParameter, match="--photos"):
+        main(out=tmp_path)
