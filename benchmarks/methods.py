@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
 from typing import Any
 
@@ -16,7 +17,7 @@ from benchmarks.memory import peak_memory
 from editing.align import align_captions, is_content
 from editing.edit import Editor, EditResult
 from editing.inpaint import InpaintResult, inpaint_photo
-from editing.settings import EditSettings, InpaintSettings, InversionSettings
+from editing.settings import EditSettings, InpaintSettings, InversionSettings, split_settings
 from inversion.null_text import optimize_null_text
 from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
@@ -74,6 +75,27 @@ METHODS: dict[str, Method] = {
     "blended inpainting, true mask": Method(inpaints=True, mask="truth"),
 }
 """`edit-real` comes first: its masks are what inpainting gets."""
+
+
+def method_of(text: str) -> Method:
+    """Our row with other settings, such as `guidance_scale=3 mask_rule=midrange emphasis=2`.
+
+    Raises:
+        EditRealError: A setting that is unknown or does not fit.
+    """
+    options = {name: _value(part) for name, _, part in (pair.partition("=") for pair in text.split())}
+    emphasis = float(options.pop("emphasis", 1.0))
+    split_settings(options)
+    of_inversion = {field.name for field in fields(InversionSettings)}
+    inversion = {name: options.pop(name) for name in of_inversion & set(options)}
+    return Method(inversion, options, emphasis)
+
+
+def _value(text: str) -> Any:
+    try:
+        return literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +158,7 @@ def run_method(
 
 
 def _invert(method: Method, editor: Editor, photo: Photo, caption: str, steps: int) -> Trajectory:
-    trajectory = editor.invert(photo, caption, InversionSettings(steps=steps, **method.inversion))
+    trajectory = editor.invert(photo, caption, InversionSettings(**{"steps": steps, **method.inversion}))
     if not method.published_null_text:
         return trajectory
     backbone = editor.backbone

@@ -1,20 +1,24 @@
-"""Edits of test photos by every method, measured: does the edit do what was asked, and does everything else stay?
+r"""Edits of test photos by every method, measured: does the edit do what was asked, and does everything else stay?
 
     python -m benchmarks.quality --photos flower-photos-144.zip --photos pet-photos-144.zip --out out/quality
 
 writes `quality.csv` (a row for each edit and method), `quality.md` (the tables), `index.html` (the tables and every
 picture, in one file) and `sheet.png`. `--quick` takes a tenth of the photos. `--pie-bench FOLDER` takes a folder in
-PIE-Bench's format instead of the archives.
+PIE-Bench's format instead of the archives. To choose settings, give rows of your own and photos of the train split:
+
+    python -m benchmarks.choose_edits --split train --photos ... --out work/train-edits.json
+    python -m benchmarks.quality --photos ... --edits work/train-edits.json --kind "colour swap" --out out/train \
+        --method edit-real --set "guidance_scale=3" --set "self_replace=0.2 mask_rule=midrange"
 """
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,11 +35,11 @@ from backbones.errors import EditRealError
 from backbones.latents import decode, encode
 from backbones.loading import find_device, load_backbone
 from backbones.photo import open_photo, plan_geometry, to_image, to_pixels
-from benchmarks.edits import Edit, read_edits
+from benchmarks.edits import LIST, Edit, read_edits
 from benchmarks.fidelity import iou
 from benchmarks.learned import Learned, load_learned
 from benchmarks.measures import background, background_of_pie_bench, color_share
-from benchmarks.methods import METHODS, OURS, Outcome, run_method
+from benchmarks.methods import METHODS, OURS, Method, Outcome, method_of, run_method
 from benchmarks.pie_bench import read_pie_bench
 from benchmarks.report import draw_samples, jpeg, page, report
 from editing.edit import Editor
@@ -49,11 +53,9 @@ QUICK = 10  # every how manieth photo a quick run takes
 
 @dataclass(frozen=True)
 class Setup:
-    """What every process of a run is told."""
+    """What every process of a run loads."""
 
     model: str
-    methods: tuple[str, ...]
-    steps: int
     classifier: Path | None
     threads: int | None
 
@@ -81,16 +83,16 @@ def every(edits: Sequence[Edit], step: int) -> list[Edit]:
     return [edit for edit in edits if edit.source in sources]
 
 
-def run_group(edits: list[Edit], setup: Setup) -> list[dict[str, Any]]:
+def run_group(edits: list[Edit], methods: Mapping[str, Method], steps: int, setup: Setup) -> list[dict[str, Any]]:
     """A row for each edit and method; one whose `error` is not empty has no figures."""
     editor, judge = _load(setup)
     photo = open_photo(edits[0].photo)
     ceiling = autoencoded(editor.backbone, edits[0].photo)
     rows: list[dict[str, Any]] = []
     masks: list[np.ndarray] = []
-    for name in setup.methods:
+    for name, method in methods.items():
         try:
-            outcomes = run_method(METHODS[name], editor, photo, edits, masks, setup.steps)
+            outcomes = run_method(method, editor, photo, edits, masks, steps)
         except EditRealError as error:
             rows += [{**_head(edit, name), "error": str(error)} for edit in edits]
             continue
@@ -173,15 +175,32 @@ def _head(edit: Edit, method: str) -> dict[str, Any]:
     return {"method": method, "name": edit.name, "kind": edit.kind, **captions}
 
 
-def run(edits: Sequence[Edit], setup: Setup, jobs: int) -> Iterator[list[dict[str, Any]]]:
+def run(
+    edits: Sequence[Edit], methods: Mapping[str, Method], setup: Setup, *, steps: int, jobs: int
+) -> Iterator[list[dict[str, Any]]]:
     """The rows of each group of edits as they come, computed by `jobs` processes."""
-    groups = group(edits)
+    work = partial(run_group, methods=methods, steps=steps, setup=setup)
     if jobs == 1:
-        yield from (run_group(one, setup) for one in groups)
+        yield from map(work, group(edits))
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(run_group, one, setup) for one in groups]):
+        for done in as_completed([pool.submit(work, same) for same in group(edits)]):
             yield done.result()
+
+
+def choose_methods(names: Sequence[str], settings: Sequence[str]) -> dict[str, Method]:
+    """The rows of `METHODS` that are named, all where none is, and one for each settings; always ours first.
+
+    Raises:
+        typer.BadParameter: An unknown name, or settings that do not fit.
+    """
+    if unknown := sorted(set(names) - set(METHODS)):
+        raise typer.BadParameter(f"expected methods among {', '.join(METHODS)}, got {', '.join(unknown)}")
+    try:
+        own = {text: method_of(text) for text in settings}
+    except EditRealError as error:
+        raise typer.BadParameter(str(error)) from error
+    return {name: method for name, method in METHODS.items() if not names or name in (*names, OURS)} | own
 
 
 def write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -196,41 +215,40 @@ def write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
 def main(
     out: Annotated[Path, typer.Option(help="the folder to write")],
     photos: Annotated[list[Path] | None, typer.Option(help="the photo archives")] = None,
-    edits: Annotated[Path | None, typer.Option(help="another list of edits than the one of test photos")] = None,
+    edits: Annotated[Path, typer.Option(help="the list of edits")] = LIST,
     pie_bench: Annotated[Path | None, typer.Option(help="a folder in PIE-Bench's format")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="only edits of this kind; may be repeated")] = None,
     model: str = "bundled",
-    method: Annotated[list[str] | None, typer.Option(help="only this row; may be repeated")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="only this row, beside ours; may be repeated")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="a row such as 'self_replace=0.2'")] = None,
     steps: int = 50,
     quick: Annotated[bool, typer.Option("--quick", help="a tenth of the photos")] = False,
     classifier: Annotated[Path, typer.Option(help="folder that training.classifier wrote")] = CLASSIFIER,
     jobs: Annotated[int | None, typer.Option(help="processes; by default one for each core")] = None,
 ) -> None:
     """Measure the methods."""
-    names = tuple(name for name in METHODS if not method or name in method or name == OURS)
-    unknown = sorted(set(method or ()) - set(METHODS))
-    if unknown:
-        raise typer.BadParameter(f"expected methods among {', '.join(METHODS)}, got {', '.join(unknown)}")
+    methods = choose_methods(method or (), settings or ())
     if bool(photos) == bool(pie_bench):
         raise typer.BadParameter("expected the photo archives (--photos) or a folder of PIE-Bench (--pie-bench)")
-    if pie_bench:
-        chosen = read_pie_bench(pie_bench)
-    else:
-        chosen = read_edits(photos or [], edits) if edits else read_edits(photos or [])
+    chosen = read_pie_bench(pie_bench) if pie_bench else read_edits(photos or [], edits)
+    chosen = [edit for edit in chosen if not kind or edit.kind in kind]
+    if not chosen:
+        raise typer.BadParameter(f"expected a kind that the list has, got {', '.join(kind or ())}")
     chosen = every(chosen, QUICK) if quick else chosen
     if jobs is None:
         jobs = 1 if find_device(None).type == "cuda" else os.cpu_count() or 1
     known = classifier if (classifier / "classifier.safetensors").is_file() else None
-    setup = Setup(model, names, steps, known, threads=1 if jobs > 1 else None)
-    out.mkdir(parents=True, exist_ok=True)
+    setup = Setup(model, known, threads=1 if jobs > 1 else None)
     rows: list[dict[str, Any]] = []
     with tqdm(total=len(chosen), desc="quality", unit="edit", disable=None) as bar:
-        for done in run(chosen, setup, jobs):
+        for done in run(chosen, methods, setup, steps=steps, jobs=jobs):
             rows += done
-            bar.update(len(done) // len(names))
+            bar.update(len(done) // len(methods))
     places = {edit.name: place for place, edit in enumerate(chosen)}
-    rows.sort(key=lambda row: (places[row["name"]], names.index(row["method"])))
-    missing = load_learned(find_device(None)).missing | ({} if known else {"label": f"no classifier at {classifier}"})
+    rows.sort(key=lambda row: (places[row["name"]], list(methods).index(row["method"])))
+    missing = load_learned().missing | ({} if known else {"label": f"there is no classifier in {classifier}"})
     text = report(rows, steps, missing)
+    out.mkdir(parents=True, exist_ok=True)
     write_csv(rows, out / "quality.csv")
     (out / "quality.md").write_text(text, encoding="utf-8")
     (out / "index.html").write_text(page(rows, chosen, steps, missing), encoding="utf-8")

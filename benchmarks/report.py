@@ -19,6 +19,7 @@ from editing.sheet import draw_sheet
 
 IDENTICAL = 60.0  # dB, as which identical pixels count in a mean
 SAMPLES = 8  # edits in the picture
+SAMPLE = "![some of the edits by every method](sheet.png)"
 
 KEPT = {
     "before_psnr": "PSNR before (dB)",
@@ -127,24 +128,28 @@ def report(rows: Sequence[Mapping[str, Any]], steps: int, missing: Mapping[str, 
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
     counts = {kind: len({row["name"] for row in rows if row["kind"] == kind}) for kind in kinds}
     parts = [
+        "# Edits, measured",
+        "Photos are edited by every method, each edit is judged against ground truth, and the means are below; what "
+        "the columns say is at the end.",
         f"{sum(counts.values())} edits, {steps} steps: "
         f"{', '.join(f'{count} {kind}' for kind, count in counts.items())}.",
-        "### All edits",
+        SAMPLE,
+        "## All edits",
         table(rows, {**{key: KEPT[key] for key in ("before_psnr", "before_ssim", "after_psnr", "after_ssim")}, **DONE}),
-        "### Kind by kind",
+        "## Kind by kind",
     ]
     for kind in kinds:
         own = [row for row in rows if row["kind"] == kind]
-        parts += [f"**{kind}**, {counts[kind]} edits", table(own, SHOWN)]
-    parts += ["### Where another row is ahead", markdown(behind(rows)) if behind(rows) else "Nowhere."]
-    parts += ["### Kept, over the kept pixels alone", table(rows, KEPT)]
-    parts += ["### Kept, in PIE-Bench's definition", table(rows, PIE_BENCH)]
+        parts += [f"### {kind}, {counts[kind]} edits", table(own, SHOWN)]
+    parts += ["## Where another row is ahead", markdown(behind(rows)) if behind(rows) else "Nowhere."]
+    parts += ["## Kept, over the kept pixels alone", table(rows, KEPT)]
+    parts += ["## Kept, in PIE-Bench's definition", table(rows, PIE_BENCH)]
     if any(key in row for row in rows for key in LEARNED):
-        parts += ["### By learned measures", table(rows, LEARNED)]
+        parts += ["## By learned measures", table(rows, LEARNED)]
     for reason in dict.fromkeys(missing.values()):
         names = ", ".join(name for name, why in missing.items() if why == reason)
         parts.append(f"Not available: {names}, since {reason}.")
-    parts += ["### Cost", cost_table(rows), "### What the columns say", NOTES.strip()]
+    parts += ["## Cost", cost_table(rows), "## What the columns say", NOTES.strip()]
     parts += [f"*{row['method']}, {row['name']}: failed, {row['error']}.*" for row in failed]
     return "\n\n".join(parts) + "\n"
 
@@ -204,6 +209,7 @@ def page(rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit], steps: int, m
         figures = [_figure("photo", jpeg(edit.photo)), *(_figure(row["method"], row["picture"]) for row in own)]
         title = f"{edit.kind}: {edit.caption} → {_asked(edit)}"
         strips.append(f"<h3>{escape(title)}</h3>\n<div class='edit'>{''.join(figures)}</div>")
+    tables = report(rows, steps, missing).replace(f"{SAMPLE}\n\n", "")
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -215,8 +221,7 @@ def page(rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit], steps: int, m
 <style>{_STYLE}</style>
 </head>
 <body>
-<h1>Edits, measured</h1>
-{MarkdownIt("js-default").render(report(rows, steps, missing))}
+{MarkdownIt("js-default").render(tables)}
 <h2>Every edit</h2>
 {"".join(strips)}
 </body>

@@ -182,8 +182,8 @@ def main(
 
     for _ in run.loop(batch_size, step):
         pass
-    result = average.module.eval()
-    save_model(result, str(folder / "classifier.safetensors"))
+    save_model(average.module.half(), str(folder / "classifier.safetensors"))
+    result = load_classifier(folder)
     test_images, _, test_rows = load_prepared(prepared, "test")
     shown, named = [label_of(row) for row in test_rows], classify(result, test_images)
     table = confusion(shown, named)

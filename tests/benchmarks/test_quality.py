@@ -16,8 +16,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from backbones.photo import open_photo
 from benchmarks.edits import Edit
 from benchmarks.memory import peak_memory
-from benchmarks.methods import EMPHASIS, METHODS, OURS, PUBLISHED, run_method
-from benchmarks.quality import Setup, autoencoded, every, group, main, petals, run
+from benchmarks.methods import EMPHASIS, METHODS, OURS, PUBLISHED, method_of, run_method
+from benchmarks.quality import Setup, autoencoded, choose_methods, every, group, main, petals, run
 from benchmarks.report import IDENTICAL, behind, mean, page, report, table
 from editing.edit import Editor
 
@@ -54,15 +54,16 @@ def make_edit(source: str = "a", **changes: Any) -> Edit:
     return Edit(**{**fields, **changes})
 
 
-def setup_of(model_folder: Path, *methods: str) -> Setup:
-    return Setup(str(model_folder), methods or tuple(METHODS), steps=2, classifier=None, threads=None)
+def run_all(model_folder: Path, edits: list[Edit], *names: str) -> list[dict[str, Any]]:
+    setup = Setup(str(model_folder), classifier=None, threads=None)
+    return [row for done in run(edits, choose_methods(names, ()), setup, steps=2, jobs=1) for row in done]
 
 
 @pytest.fixture(scope="module")
 def rows(tiny: Path) -> list[dict[str, Any]]:
     """Two edits by every method."""
     edits = [make_edit(), make_edit(name="a-1", new_caption="a photo of a red cat", asked_color=None)]
-    return [row for done in run(edits, setup_of(tiny), jobs=1) for row in done]
+    return run_all(tiny, edits)
 
 
 def test_every_method_measures_every_edit(rows: list[dict[str, Any]]) -> None:
@@ -76,7 +77,7 @@ def test_every_method_measures_every_edit(rows: list[dict[str, Any]]) -> None:
 
 def test_before_is_measured_against_the_autoencoder_and_after_against_the_photo(tiny: Path, editor: Editor) -> None:
     edit = make_edit()
-    (row,) = next(iter(run([edit], setup_of(tiny, OURS), jobs=1)))
+    (row,) = run_all(tiny, [edit], OURS)
     (outcome,) = run_method(METHODS[OURS], editor, open_photo(edit.photo), [edit], [], steps=2)
     kept = ~edit.region
     expected = peak_signal_noise_ratio(edit.photo[kept], outcome.image[kept], data_range=255)
@@ -121,8 +122,7 @@ def test_the_published_rows_hold_the_published_settings(editor: Editor, monkeypa
 
 def test_a_method_that_fails_is_told_and_the_others_go_on(tiny: Path) -> None:
     edit = make_edit(caption="a photo of a red rose", blend_words=("table",))
-    (done,) = run([edit], setup_of(tiny, OURS, "blended inpainting, true mask"), jobs=1)
-    ours, inpainted = done
+    done = ours, inpainted = run_all(tiny, [edit], "blended inpainting, true mask")
     assert "table" in ours["error"] and inpainted["error"] == ""
     assert "failed, " in report(done, 2, {})
 
@@ -207,8 +207,19 @@ def test_the_command_writes_everything_for_a_folder_of_pie_bench(tiny: Path, tmp
     assert "change object" in (out / "quality.md").read_text()
 
 
+def test_settings_make_a_row() -> None:
+    method = method_of("guidance_scale=3 self_replace=0.2 mask_rule=midrange emphasis=2 cross_replace=(0.1,0.5)")
+    assert method.inversion == {"guidance_scale": 3} and method.emphasis == 2
+    assert method.edit == {"self_replace": 0.2, "mask_rule": "midrange", "cross_replace": (0.1, 0.5)}
+    assert list(choose_methods(["direct + P2P"], ["steps=5"])) == [OURS, "direct + P2P", "steps=5"]
+    with pytest.raises(typer.BadParameter, match="mask_rule"):
+        choose_methods([], ["mask_rule=magic"])
+
+
 def test_the_command_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(typer.BadParameter, match="direct"):
         main(out=tmp_path, pie_bench=tmp_path, method=["magic"])
     with pytest.raises(typer.BadParameter, match="--photos"):
         main(out=tmp_path)
+    with pytest.raises(typer.BadParameter, match="poem"):
+        main(out=tmp_path, pie_bench=write_pie_bench(tmp_path / "pie"), kind=["poem"])
