@@ -4,7 +4,8 @@ r"""Write the bundled model's card and the list of its photos from what the othe
         --autoencoder-log work/autoencoder/log.jsonl --denoiser-log work/denoiser/log.jsonl \
         --hardware "2 CPU cores" --out backbones/bundled/MODEL_CARD.md
 
-The model's own folder is the card's; `ATTRIBUTION.txt` is written beside the card.
+The model's own folder is the card's; `ATTRIBUTION.txt` and `training.json`, the stages of the training, are written
+beside the card. A model that started from another's weights also gives that one's `--earlier training.json`.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ RECIPE = """## How it was trained
 On {hardware}, from random weights, in this order:
 
 {stages}
-
+{start}
 - Autoencoder: squared and absolute error, with the error of the gradients at three scales; no adversarial term.
 - Latents: computed once, from crops that keep at least {smallest_crop:.0%} of the photo's side, half of them mirrored
   ({crops} crops a photo).
@@ -96,19 +97,26 @@ On {hardware}, from random weights, in this order:
 - Grounding: a penalty (weight {grounding:g}) pulls the cross-attention of the object's words and its colour onto the
   object's pixels and everything else off the closing tokens (in the spirit of TokenCompose, Wang et al., CVPR 2024).
 
-To make it again, with the sources of edit-real and the photo archives that its `training/README.md` describes:
+To make {what} again, with the sources of edit-real and the photo archives that its `training/README.md` describes:
 
 ```sh
 {commands}
 ```
 """
 
+START = """
+Version {version} started from the weights of version {before}; channels of the latents that it did not have were added
+as `training/carry_over.py` says.
+"""
+
 COMMANDS = """python -m training.prepare --photos flower-photos-144.zip --photos pet-photos-144.zip \\
     --out work/prepared.safetensors
-python -m training.autoencoder --prepared work/prepared.safetensors --folder work/autoencoder --minutes {autoencoder}
+python -m training.autoencoder --prepared work/prepared.safetensors --folder work/autoencoder \\
+    --minutes {autoencoder}{start_autoencoder}
 python -m training.latents --prepared work/prepared.safetensors --autoencoder work/autoencoder/weights \\
     --out work/latents.safetensors
-python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser --minutes {denoiser}"""
+python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser \\
+    --minutes {denoiser}{start_denoiser}"""
 
 DECODER_COMMAND = """python -m training.autoencoder --prepared work/prepared.safetensors --folder work/decoder \\
     --minutes {decoder} --decoder-only --start-from work/autoencoder/weights"""
@@ -134,12 +142,13 @@ def rows_of(prepared: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def stage(name: str, log: Path) -> dict[str, Any]:
+def stage(version: int, name: str, log: Path) -> dict[str, Any]:
     """What a run's log says it took."""
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     speed = sum(row["samples_per_s"] for row in rows) / len(rows)
     last = rows[-1]
     return {
+        "version": version,
         "stage": name,
         "steps": last["step"],
         "minutes": round(last["minutes"]),
@@ -274,21 +283,39 @@ def data_section(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def recipe_section(autoencoder_logs: list[Path], denoiser_log: Path, rows: list[dict[str, Any]], hardware: str) -> str:
-    """How it was trained; the logs are those of the autoencoder, then of its decoder alone, and of the denoiser."""
+def stages_of(autoencoder_logs: list[Path], denoiser_log: Path, earlier: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every stage of the training: those of `earlier` versions, then this one's autoencoder, denoiser and decoder."""
     names = ("autoencoder", "decoder alone, on the finished encoder")
     if not 1 <= len(autoencoder_logs) <= len(names):
         raise typer.BadParameter(f"expected one or two logs of the autoencoder, got {len(autoencoder_logs)}")
-    stages = [stage(name, log) for name, log in zip(names, autoencoder_logs, strict=False)]
-    stages.insert(1, stage("denoiser and text encoder", denoiser_log))
+    version = 1 + max((row["version"] for row in earlier), default=0)
+    stages = [stage(version, name, log) for name, log in zip(names, autoencoder_logs, strict=False)]
+    stages.insert(1, stage(version, "denoiser and text encoder", denoiser_log))
+    return [*earlier, *stages]
+
+
+def recipe_section(stages: list[dict[str, Any]], rows: list[dict[str, Any]], hardware: str) -> str:
+    """How it was trained, and the commands of the last version."""
+    version = stages[-1]["version"]
+    own = [row for row in stages if row["version"] == version]
     kinds = Counter(kind_of(row) for row in rows if row["split"] == "train")
     plurals = {"flower": "flowers", "dyed": "dyed flowers", "pet": "pets"}
-    commands = [COMMANDS.format(autoencoder=stages[0]["minutes"], denoiser=stages[1]["minutes"])]
-    commands += [DECODER_COMMAND.format(decoder=row["minutes"]) for row in stages[2:]]
-    commands.append(EXPORT_COMMAND.format(last="decoder" if stages[2:] else "autoencoder"))
+    started = version > 1
+    commands = [
+        COMMANDS.format(
+            autoencoder=own[0]["minutes"],
+            denoiser=own[1]["minutes"],
+            start_autoencoder=f" --start-from version-{version - 1}/vae" if started else "",
+            start_denoiser=f" --start-from version-{version - 1}" if started else "",
+        )
+    ]
+    commands += [DECODER_COMMAND.format(decoder=row["minutes"]) for row in own[2:]]
+    commands.append(EXPORT_COMMAND.format(last="decoder" if own[2:] else "autoencoder"))
     return RECIPE.format(
         hardware=hardware,
         stages=markdown(stages),
+        start=START.format(version=version, before=version - 1) if started else "",
+        what=f"version {version}" if started else "it",
         smallest_crop=SMALLEST_CROP,
         crops=", ".join(f"{plurals[kind]} {number}" for kind, number in CROPS.items() if kinds[kind]),
         min_snr=MIN_SNR,
@@ -325,9 +352,11 @@ def main(
     denoiser_log: Annotated[Path, typer.Option(help="the denoiser's log.jsonl")],
     hardware: Annotated[str, typer.Option(help="what it was trained on, in words")],
     out: Annotated[Path, typer.Option(help="the card to write, in the model's folder")],
+    earlier: Annotated[Path | None, typer.Option(help="training.json of the model that this one started from")] = None,
 ) -> None:
-    """Write the model card and the list of photos."""
+    """Write the model card, the list of photos and the stages of the training."""
     figures, rows = json.loads(evaluation.read_text()), rows_of(prepared)
+    stages = stages_of(autoencoder_log, denoiser_log, json.loads(earlier.read_text()) if earlier else [])
     sections = [
         HEADER,
         introduction(out.parent),
@@ -338,12 +367,13 @@ def main(
             breeds=", ".join(BREEDS),
         ),
         data_section(rows),
-        recipe_section(autoencoder_log, denoiser_log, rows, hardware),
+        recipe_section(stages, rows, hardware),
         evaluation_section(figures),
     ]
     out.write_text("\n".join(sections))
     (out.parent / "ATTRIBUTION.txt").write_text(attribution(rows))
-    print(f"{out} and {out.parent / 'ATTRIBUTION.txt'}")
+    (out.parent / "training.json").write_text(json.dumps(stages, indent=1) + "\n")
+    print(f"{out}, and ATTRIBUTION.txt and training.json beside it")
 
 
 if __name__ == "__main__":

@@ -82,3 +82,11 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
     lines = (model / "ATTRIBUTION.txt").read_text().splitlines()
     assert [line for line in lines if line.startswith("https://example")] == ["https://example.org/1"]
     assert parameters(model / "unet") == sum(weight.numel() for weight in backbone.unet.parameters())
+    assert "version 1 started" not in text.lower() and "--start-from version" not in text
+    earlier, stages = model / "training.json", json.loads((model / "training.json").read_text())
+    assert [row["version"] for row in stages] == [1, 1, 1]
+    main(tmp_path / "evaluation.json", tmp_path / "prepared.safetensors", [log], log, "chalk", card, earlier)
+    assert json.loads(earlier.read_text())[:3] == stages
+    text = card.read_text()
+    for expected in ("Version 2 started from the weights of version 1", "--start-from version-1/vae", "| 2 | denoiser"):
+        assert expected in text
