@@ -20,6 +20,7 @@ import numpy as np
 import typer
 
 from backbones.errors import EditRealError
+from benchmarks.command import run_command
 from benchmarks.edits import FIELDS
 from training.captions import BACKGROUNDS, SPECIES
 from training.colors import FLOWER_COLORS
@@ -212,6 +213,7 @@ def main(
     """Choose the edits and write their list, one a line."""
     entries = choose_edits(choose_photos(photos, split, number))
     lines = ",\n".join(json.dumps(entry) for entry in entries)
+    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     kinds = Counter(entry["kind"] for entry in entries)
     sources = {entry["file_name"] for entry in entries}
@@ -220,4 +222,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -17,9 +17,13 @@ import numpy as np
 from PIL import Image
 
 from backbones.errors import EditRealError
+from training.captions import BACKGROUNDS
+from training.classifier import LABELS
+from training.colors import FLOWER_COLORS
 from training.prepare import expand
 
 LIST = Path(__file__).with_name("edits.json")
+COLORS = (*FLOWER_COLORS, *BACKGROUNDS)
 FIELDS = ("name", "kind", "file_name", "caption", "new_caption", "region", "reweight", "asked_color", "asked_label")
 
 
@@ -93,6 +97,12 @@ def _read_list(path: Path) -> list[dict[str, Any]]:
             raise EditRealError(f"expected {', '.join(FIELDS)} of every edit, got number {number} without {missing[0]}")
         if entry["region"] not in ("object", "background"):
             raise EditRealError(f"expected the region 'object' or 'background', got {entry['region']!r}: {path}")
+        if entry["asked_color"] not in (None, *COLORS) or entry["asked_label"] not in (None, *LABELS):
+            asked = f"{entry['asked_color']!r} and {entry['asked_label']!r}"
+            raise EditRealError(f"expected a colour and a label that can be judged, got {asked}: {path}")
+    names = [entry["name"] for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EditRealError(f"expected a name of its own for every edit, got {twice[0]!r} twice in {path}")
     return entries
 
 

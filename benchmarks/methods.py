@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from backbones.errors import EditRealError
 from backbones.photo import Photo
 from backbones.text import encode_prompt, parse_caption
 from benchmarks.edits import Edit
@@ -24,7 +25,7 @@ from inversion.trajectory import Trajectory
 
 OURS = "edit-real"
 PUBLISHED_GUIDANCE = 7.5
-EMPHASIS = 2.0  # of the new words, as the published evaluation on PIE-Bench has it
+EMPHASIS = 2.0  # of the new words in the same evaluation
 PUBLISHED: dict[str, Any] = {
     "control": "refine",
     "cross_replace": 0.4,
@@ -35,7 +36,10 @@ PUBLISHED: dict[str, Any] = {
     "blend_start": 0.2,
     "exact": False,
 }
-"""Prompt-to-Prompt's settings in the published evaluation on PIE-Bench (Ju et al., ICLR 2024)."""
+"""Prompt-to-Prompt's settings in the published evaluation on PIE-Bench (Ju et al., ICLR 2024).
+
+There a person names the words that are emphasised and that place the local blend; here the captions' difference does.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,11 +88,15 @@ def method_of(text: str) -> Method:
         EditRealError: A setting that is unknown or does not fit.
     """
     options = {name: _value(part) for name, _, part in (pair.partition("=") for pair in text.split())}
-    emphasis = float(options.pop("emphasis", 1.0))
+    emphasis = options.pop("emphasis", 1.0)
+    if not isinstance(emphasis, int | float):
+        raise EditRealError(f"expected emphasis as a number, got {emphasis!r}")
+    if own := sorted({"reweight", "blend_words"} & set(options)):
+        raise EditRealError(f"expected settings that hold for every edit, got {own[0]}, which each edit has of its own")
     split_settings(options)
     of_inversion = {field.name for field in fields(InversionSettings)}
     inversion = {name: options.pop(name) for name in of_inversion & set(options)}
-    return Method(inversion, options, emphasis)
+    return Method(inversion, options, float(emphasis))
 
 
 def _value(text: str) -> Any:
@@ -107,7 +115,7 @@ class Outcome:
         mask: Where it was composited, `(H, W)` bool.
         drawn: What the model drew, before compositing, `(h, w, 3)` uint8 at the model's size.
         seconds: That it took; what the edits of one photo share is divided among them.
-        memory: The process's peak while it ran, in MiB; NaN where it cannot be told.
+        memory: The peak while it ran, in MiB, see `peak_memory`; NaN where it cannot be told.
     """
 
     image: np.ndarray
@@ -118,7 +126,7 @@ class Outcome:
 
 
 def run_method(
-    method: Method, editor: Editor, photo: Photo, edits: Sequence[Edit], masks: Sequence[np.ndarray], steps: int
+    method: Method, editor: Editor, photo: Photo, edits: Sequence[Edit], masks: Sequence[np.ndarray | None], steps: int
 ) -> list[Outcome]:
     """All edits of one photo that start from the same caption.
 
@@ -127,19 +135,19 @@ def run_method(
         editor: With the model.
         photo: Of the edits.
         edits: One or more.
-        masks: What inpainting under our mask is given, `(H, W)` bool each; unused otherwise.
+        masks: What inpainting under our mask is given, `(H, W)` bool each, None where our edit failed; unused
+            otherwise.
         steps: Denoising steps, of inversion, edit and inpainting.
+
+    Raises:
+        EditRealError: One of the edits cannot be done.
     """
     results: Sequence[EditResult | InpaintResult]
     start = perf_counter()
     with peak_memory(editor.backbone.device) as peak:
         if method.inpaints:
             chosen = masks if method.mask == "ours" else [edit.region for edit in edits]
-            settings = InpaintSettings(method="blended", steps=steps)
-            results = [
-                inpaint_photo(photo, edit.new_caption, mask, settings, editor.backbone)
-                for edit, mask in zip(edits, chosen, strict=True)
-            ]
+            results = [_inpaint(editor, photo, edit, mask, steps) for edit, mask in zip(edits, chosen, strict=True)]
         else:
             trajectory = _invert(method, editor, photo, edits[0].caption, steps)
             choices = [_settings(method, editor, edit) for edit in edits]
@@ -155,6 +163,12 @@ def run_method(
         )
         for result in results
     ]
+
+
+def _inpaint(editor: Editor, photo: Photo, edit: Edit, mask: np.ndarray | None, steps: int) -> InpaintResult:
+    if mask is None:
+        raise EditRealError("expected the mask of our edit, got none, since that failed")
+    return inpaint_photo(photo, edit.new_caption, mask, InpaintSettings(steps=steps), editor.backbone)
 
 
 def _invert(method: Method, editor: Editor, photo: Photo, caption: str, steps: int) -> Trajectory:

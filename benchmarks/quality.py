@@ -30,22 +30,19 @@ import torch
 import typer
 from tqdm import tqdm
 
-from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.latents import decode, encode
 from backbones.loading import find_device, load_backbone
-from backbones.photo import open_photo, plan_geometry, to_image, to_pixels
+from backbones.photo import Photo, open_photo
+from benchmarks.command import run_command
 from benchmarks.edits import LIST, Edit, read_edits
-from benchmarks.fidelity import iou
-from benchmarks.learned import Learned, load_learned
-from benchmarks.measures import background, background_of_pie_bench, color_share
+from benchmarks.judge import Judge, autoencoded, measure
+from benchmarks.learned import load_learned
 from benchmarks.methods import METHODS, OURS, Method, Outcome, method_of, run_method
+from benchmarks.pictures import draw_samples, page, thumbnail
 from benchmarks.pie_bench import read_pie_bench
-from benchmarks.report import draw_samples, jpeg, page, report
+from benchmarks.report import report
 from editing.edit import Editor
-from editing.likeness import edge_correlation
-from training.classifier import Classifier, classify, load_classifier
-from training.colors import color_masks
+from training.classifier import load_classifier
 
 CLASSIFIER = Path(__file__).parent / "classifier"  # names species and animals
 QUICK = 10  # every how manieth photo a quick run takes
@@ -60,12 +57,17 @@ class Setup:
     threads: int | None
 
 
-@dataclass(frozen=True, eq=False)
-class Judge:
-    """The networks that say what an image shows, those that are there."""
+@dataclass(frozen=True)
+class Done:
+    """A group's rows, and why measures are not available.
 
-    classifier: Classifier | None
-    learned: Learned
+    Attributes:
+        rows: One for each edit and method; one whose `error` is not empty has no figures.
+        missing: By measure.
+    """
+
+    rows: list[dict[str, Any]]
+    missing: Mapping[str, str]
 
 
 def group(edits: Sequence[Edit]) -> list[list[Edit]]:
@@ -83,79 +85,41 @@ def every(edits: Sequence[Edit], step: int) -> list[Edit]:
     return [edit for edit in edits if edit.source in sources]
 
 
-def run_group(edits: list[Edit], methods: Mapping[str, Method], steps: int, setup: Setup) -> list[dict[str, Any]]:
-    """A row for each edit and method; one whose `error` is not empty has no figures."""
+def run_group(edits: list[Edit], methods: Mapping[str, Method], steps: int, setup: Setup) -> Done:
+    """Edits that share an inversion, by every method."""
     editor, judge = _load(setup)
     photo = open_photo(edits[0].photo)
     ceiling = autoencoded(editor.backbone, edits[0].photo)
     rows: list[dict[str, Any]] = []
-    masks: list[np.ndarray] = []
+    masks: list[np.ndarray | None] = [None] * len(edits)
     for name, method in methods.items():
-        try:
-            outcomes = run_method(method, editor, photo, edits, masks, steps)
-        except EditRealError as error:
-            rows += [{**_head(edit, name), "error": str(error)} for edit in edits]
-            continue
+        outcomes = attempt(method, editor, photo, edits, masks, steps)
         if name == OURS:
-            masks = [outcome.mask for outcome in outcomes]
+            masks = [outcome.mask if isinstance(outcome, Outcome) else None for outcome in outcomes]
         for edit, outcome in zip(edits, outcomes, strict=True):
-            figures = measure(edit, outcome, ceiling, judge)
-            rows.append({**_head(edit, name), "error": "", **figures, "picture": jpeg(outcome.image)})
-    return rows
+            row = {**_head(edit, name), "error": ""}
+            if isinstance(outcome, Outcome):
+                row |= {**measure(edit, outcome, ceiling, judge), "picture": thumbnail(outcome.image)}
+            rows.append(row if isinstance(outcome, Outcome) else {**row, "error": str(outcome)})
+    return Done(rows, judge.learned.missing)
 
 
-def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> dict[str, float]:
-    """The figures of one edit by one method.
-
-    Args:
-        edit: What was asked.
-        outcome: What came of it.
-        ceiling: The photo through the autoencoder alone, `(h, w, 3)` uint8 at the model's size.
-        judge: The networks.
-
-    Returns:
-        `before_...` compares what the model drew with `ceiling`, `after_...` the composite with the photo, both where
-        the edit's region is not; `..._pie_...` in PIE-Bench's definition. NaN where a measure does not apply.
-    """
-    small = cv2.resize(edit.region.astype(np.float32), ceiling.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.5
-    figures: dict[str, float] = {}
-    for when, image, reference, kept in (
-        ("before", outcome.drawn, ceiling, ~small),
-        ("after", outcome.image, edit.photo, ~edit.region),
-    ):
-        figures |= {f"{when}_{name}": value for name, value in background(image, reference, kept).items()}
-        pie_bench = background_of_pie_bench(image, reference, kept)
-        figures |= {f"{when}_pie_{name}": value for name, value in pie_bench.items()}
-    color, label = edit.asked_color, edit.asked_label
-    nan = float("nan")
-    named = classify(judge.classifier, outcome.image[None])[0] if label and judge.classifier else None
-    return {
-        **figures,
-        "edges": edge_correlation(outcome.image, edit.photo, edit.region),
-        "iou": iou(outcome.mask, edit.region),
-        "color_drawn": color_share(outcome.drawn, small, color) if color else nan,
-        "color": color_share(outcome.image, edit.region, color) if color else nan,
-        "petals": color_share(outcome.image, petals(edit), color) if color else nan,
-        "label": nan if named is None else 100.0 * (named == label),
-        **judge.learned.measure(outcome.image, edit.photo, ~edit.region, edit.new_caption),
-        "seconds": outcome.seconds,
-        "memory": outcome.memory,
-    }
-
-
-def petals(edit: Edit) -> np.ndarray:
-    """The region's pixels whose colour in the photo is one that the old caption names, `(H, W)` bool; else none."""
-    named = color_masks(edit.photo)
-    old = [named[word] for word in edit.caption.split() if word in named and word not in edit.new_caption.split()]
-    return edit.region & np.any(old, axis=0) if old else np.zeros_like(edit.region)
-
-
-@torch.no_grad()
-def autoencoded(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
-    """The photo `(H, W, 3)` uint8 through the autoencoder alone, at the model's size."""
-    photo = open_photo(pixels)
-    geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple)
-    return np.asarray(to_image(decode(backbone, encode(backbone, to_pixels(photo, geometry)))))
+def attempt(
+    method: Method,
+    editor: Editor,
+    photo: Photo,
+    edits: Sequence[Edit],
+    masks: Sequence[np.ndarray | None],
+    steps: int,
+) -> list[Outcome | EditRealError]:
+    """What came of each edit; where they cannot be done together, they are done one by one."""
+    try:
+        return list(run_method(method, editor, photo, edits, masks, steps))
+    except EditRealError as error:
+        if len(edits) == 1:
+            return [error]
+    alone = [attempt(method, editor, photo, [edit], [mask], steps) for edit, mask in zip(edits, masks, strict=True)]
+    return [outcome for outcomes in alone for outcome in outcomes]
 
 
 @lru_cache(maxsize=1)
@@ -175,17 +139,19 @@ def _head(edit: Edit, method: str) -> dict[str, Any]:
     return {"method": method, "name": edit.name, "kind": edit.kind, **captions}
 
 
-def run(
-    edits: Sequence[Edit], methods: Mapping[str, Method], setup: Setup, *, steps: int, jobs: int
-) -> Iterator[list[dict[str, Any]]]:
-    """The rows of each group of edits as they come, computed by `jobs` processes."""
+def run(edits: Sequence[Edit], methods: Mapping[str, Method], setup: Setup, *, steps: int, jobs: int) -> Iterator[Done]:
+    """Each group of edits as it is done, by `jobs` processes."""
     work = partial(run_group, methods=methods, steps=steps, setup=setup)
     if jobs == 1:
         yield from map(work, group(edits))
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        for done in as_completed([pool.submit(work, same) for same in group(edits)]):
-            yield done.result()
+        try:
+            for future in as_completed([pool.submit(work, same) for same in group(edits)]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def choose_methods(names: Sequence[str], settings: Sequence[str]) -> dict[str, Method]:
@@ -212,6 +178,32 @@ def write_csv(rows: Sequence[dict[str, Any]], path: Path) -> None:
         writer.writerows(rows)
 
 
+def read_chosen(
+    photos: Sequence[Path], edits: Path, pie_bench: Path | None, kinds: Sequence[str], quick: bool
+) -> list[Edit]:
+    """The edits of the list or of the folder, those of some kinds or of a tenth of the photos.
+
+    Raises:
+        EditRealError: Something cannot be read.
+        typer.BadParameter: The choices do not fit.
+    """
+    if bool(photos) == bool(pie_bench):
+        raise typer.BadParameter("expected the photo archives (--photos) or a folder of PIE-Bench (--pie-bench)")
+    chosen = read_pie_bench(pie_bench) if pie_bench else read_edits(list(photos), edits)
+    known = list(dict.fromkeys(edit.kind for edit in chosen))
+    if unknown := sorted(set(kinds) - set(known)):
+        raise typer.BadParameter(f"expected kinds among {', '.join(known)}, got {', '.join(unknown)}")
+    chosen = [edit for edit in chosen if not kinds or edit.kind in kinds]
+    return every(chosen, QUICK) if quick else chosen
+
+
+def default_jobs() -> int:
+    """One process for each core that may be used, or one for the accelerator."""
+    if find_device(None).type != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def main(
     out: Annotated[Path, typer.Option(help="the folder to write")],
     photos: Annotated[list[Path] | None, typer.Option(help="the photo archives")] = None,
@@ -221,40 +213,35 @@ def main(
     model: str = "bundled",
     method: Annotated[list[str] | None, typer.Option(help="only this row, beside ours; may be repeated")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="a row such as 'self_replace=0.2'")] = None,
-    steps: int = 50,
+    steps: Annotated[int, typer.Option(min=1)] = 50,
     quick: Annotated[bool, typer.Option("--quick", help="a tenth of the photos")] = False,
     classifier: Annotated[Path, typer.Option(help="folder that training.classifier wrote")] = CLASSIFIER,
-    jobs: Annotated[int | None, typer.Option(help="processes; by default one for each core")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="processes; by default as many as there are cores")] = None,
 ) -> None:
     """Measure the methods."""
     methods = choose_methods(method or (), settings or ())
-    if bool(photos) == bool(pie_bench):
-        raise typer.BadParameter("expected the photo archives (--photos) or a folder of PIE-Bench (--pie-bench)")
-    chosen = read_pie_bench(pie_bench) if pie_bench else read_edits(photos or [], edits)
-    chosen = [edit for edit in chosen if not kind or edit.kind in kind]
-    if not chosen:
-        raise typer.BadParameter(f"expected a kind that the list has, got {', '.join(kind or ())}")
-    chosen = every(chosen, QUICK) if quick else chosen
-    if jobs is None:
-        jobs = 1 if find_device(None).type == "cuda" else os.cpu_count() or 1
+    chosen = read_chosen(photos or (), edits, pie_bench, kind or (), quick)
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = jobs or default_jobs()
     known = classifier if (classifier / "classifier.safetensors").is_file() else None
     setup = Setup(model, known, threads=1 if jobs > 1 else None)
+    missing = {} if known else {"label": f"there is no classifier in {classifier}"}
     rows: list[dict[str, Any]] = []
     with tqdm(total=len(chosen), desc="quality", unit="edit", disable=None) as bar:
         for done in run(chosen, methods, setup, steps=steps, jobs=jobs):
-            rows += done
-            bar.update(len(done) // len(methods))
+            rows += done.rows
+            missing |= done.missing
+            write_csv(rows, out / "quality.csv")
+            bar.update(len(done.rows) // len(methods))
     places = {edit.name: place for place, edit in enumerate(chosen)}
     rows.sort(key=lambda row: (places[row["name"]], list(methods).index(row["method"])))
-    missing = load_learned().missing | ({} if known else {"label": f"there is no classifier in {classifier}"})
     text = report(rows, steps, missing)
-    out.mkdir(parents=True, exist_ok=True)
     write_csv(rows, out / "quality.csv")
     (out / "quality.md").write_text(text, encoding="utf-8")
-    (out / "index.html").write_text(page(rows, chosen, steps, missing), encoding="utf-8")
+    (out / "index.html").write_text(page(text, rows, chosen), encoding="utf-8")
     draw_samples(rows, chosen).save(out / "sheet.png")
     print(text)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -110,7 +110,11 @@ def main(
     test_pixels = to_pixels(resize(torch.from_numpy(test_images), size)).to(device)
     model = build_autoencoder(size)
     if start_from:
-        carry_over(AutoencoderKL.from_pretrained(start_from), model)
+        source = AutoencoderKL.from_pretrained(start_from)
+        if decoder_only and source.config.latent_channels != LATENT_CHANNELS:
+            raise typer.BadParameter(f"expected {LATENT_CHANNELS} latent channels for --decoder-only, got {start_from}")
+        carry_over(source, model)
+        model.register_to_config(scaling_factor=source.config.scaling_factor)
     model.to(device, memory_format=torch.channels_last)
     if decoder_only:
         model.encoder.requires_grad_(False)
@@ -147,7 +151,12 @@ def main(
     if not decoder_only:
         result.register_to_config(scaling_factor=scaling_factor(result, pyramid[0], device))
     result.save_pretrained(folder / "weights")
-    summary = {"psnr_test": mean_psnr(result, test_pixels), "steps": run.steps, "minutes": run.elapsed / 60}
+    summary = {
+        "psnr_test": mean_psnr(result, test_pixels),
+        "steps": run.steps,
+        "minutes": run.elapsed / 60,
+        "learning_rate": learning_rate,
+    }
     (folder / "summary.json").write_text(json.dumps(summary))
     print(summary)
 

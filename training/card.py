@@ -106,17 +106,17 @@ To make {what} again, with the sources of edit-real and the photo archives that 
 
 START = """
 Version {version} started from the weights of version {before}; channels of the latents that it did not have were added
-as `training/carry_over.py` says.
+as `training/carry_over.py` says. The repository's history holds that version, `version-{before}` below.
 """
 
 COMMANDS = """python -m training.prepare --photos flower-photos-144.zip --photos pet-photos-144.zip \\
     --out work/prepared.safetensors
 python -m training.autoencoder --prepared work/prepared.safetensors --folder work/autoencoder \\
-    --minutes {autoencoder}{start_autoencoder}
+    --minutes {autoencoder[minutes]} --learning-rate {autoencoder[learning rate]}{start_autoencoder}
 python -m training.latents --prepared work/prepared.safetensors --autoencoder work/autoencoder/weights \\
     --out work/latents.safetensors
 python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser \\
-    --minutes {denoiser}{start_denoiser}"""
+    --minutes {denoiser[minutes]} --learning-rate {denoiser[learning rate]}{start_denoiser}"""
 
 DECODER_COMMAND = """python -m training.autoencoder --prepared work/prepared.safetensors --folder work/decoder \\
     --minutes {decoder} --decoder-only --start-from work/autoencoder/weights"""
@@ -143,7 +143,7 @@ def rows_of(prepared: Path) -> list[dict[str, Any]]:
 
 
 def stage(version: int, name: str, log: Path) -> dict[str, Any]:
-    """What a run's log says it took."""
+    """What a run's log says it took, and its summary beside it."""
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     speed = sum(row["samples_per_s"] for row in rows) / len(rows)
     last = rows[-1]
@@ -154,6 +154,7 @@ def stage(version: int, name: str, log: Path) -> dict[str, Any]:
         "minutes": round(last["minutes"]),
         "samples/s": round(speed),
         "samples": f"{speed * last['minutes'] * 60 / 1000:.0f} thousand",
+        "learning rate": json.loads((log.parent / "summary.json").read_text())["learning_rate"],
         "loss at the end": f"{last['loss']:.3f}",
     }
 
@@ -303,8 +304,8 @@ def recipe_section(stages: list[dict[str, Any]], rows: list[dict[str, Any]], har
     started = version > 1
     commands = [
         COMMANDS.format(
-            autoencoder=own[0]["minutes"],
-            denoiser=own[1]["minutes"],
+            autoencoder=own[0],
+            denoiser=own[1],
             start_autoencoder=f" --start-from version-{version - 1}/vae" if started else "",
             start_denoiser=f" --start-from version-{version - 1}" if started else "",
         )
@@ -355,6 +356,8 @@ def main(
     earlier: Annotated[Path | None, typer.Option(help="training.json of the model that this one started from")] = None,
 ) -> None:
     """Write the model card, the list of photos and the stages of the training."""
+    if earlier and earlier.resolve() == (out.parent / "training.json").resolve():
+        raise typer.BadParameter(f"expected the training.json of another version, got this model's own: {earlier}")
     figures, rows = json.loads(evaluation.read_text()), rows_of(prepared)
     stages = stages_of(autoencoder_log, denoiser_log, json.loads(earlier.read_text()) if earlier else [])
     sections = [

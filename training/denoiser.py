@@ -208,10 +208,10 @@ def main(
     channels, _, side = photos.latents.shape[1:]
     unet = build_unet(side, channels).to(memory_format=torch.channels_last)
     models = nn.ModuleDict({"unet": unet, "text_encoder": build_text_encoder(tokenizer)}).to(device)
-    if start_from:
+    if start_from and not (folder / "checkpoint.pt").exists():
         check_words(start_from, tokenizer)
-        carry_over(UNet2DConditionModel.from_pretrained(start_from / "unet", torch_dtype=torch.float32), unet)
-        carry_over(CLIPTextModel.from_pretrained(start_from / "text_encoder").float(), models["text_encoder"])
+        carry_over(UNet2DConditionModel.from_pretrained(start_from / "unet"), unet)
+        carry_over(CLIPTextModel.from_pretrained(start_from / "text_encoder"), models["text_encoder"])
     average = average_of(models, ema_decay)
     optimizer = torch.optim.AdamW(models.parameters(), lr=learning_rate, weight_decay=1e-2, fused=True)
     run = Run(folder, minutes, {"models": models, "average": average, "optimizer": optimizer})
@@ -241,7 +241,13 @@ def main(
             save(average.module, folder)
     save(average.module, folder)
     loss = test_loss(average.module, test_photos, tokenizer, scheduler)
-    summary = {"test_loss": loss, "steps": run.steps, "minutes": run.elapsed / 60, "batch_size": batch_size}
+    summary = {
+        "test_loss": loss,
+        "steps": run.steps,
+        "minutes": run.elapsed / 60,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
     (folder / "summary.json").write_text(json.dumps(summary))
     print(summary)
 

@@ -266,7 +266,7 @@ def entry_of(file_name: str, region: str = "object", **changed: Any) -> dict[str
     captions = {"caption": "a photo of a red rose", "new_caption": "a photo of a pink rose"}
     asked = {"reweight": {"pink": 2.0}, "asked_color": "pink", "asked_label": None}
     return {
-        "name": "x-1",
+        "name": f"{Path(file_name).stem}-{region}",
         "kind": "colour swap",
         "file_name": file_name,
         "region": region,
@@ -292,7 +292,7 @@ def test_the_region_is_the_object_or_the_rest(archives: list[Path], tmp_path: Pa
 
 def test_an_edit_has_what_its_entry_says(archives: list[Path], tmp_path: Path) -> None:
     (edit,) = read_edits(archives, write_list(tmp_path / "list.json", entry_of("test/rose_red.png")))
-    assert (edit.name, edit.kind, edit.source) == ("x-1", "colour swap", "test/rose_red.png")
+    assert (edit.name, edit.kind, edit.source) == ("rose_red-object", "colour swap", "test/rose_red.png")
     assert (edit.caption, edit.new_caption) == ("a photo of a red rose", "a photo of a pink rose")
     assert edit.reweight == {"pink": 2.0} and edit.blend_words is None
     assert (edit.asked_color, edit.asked_label) == ("pink", None)
@@ -378,3 +378,19 @@ def test_the_committed_photos_are_of_the_test_split() -> None:
 @pytest.mark.slow
 def test_the_committed_list_can_be_made_again() -> None:
     assert choose_edits(choose_photos(ARCHIVES, "test", 36)) == COMMITTED
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"asked_color": "mauve"}, "mauve"), ({"asked_label": "horse"}, "horse"), ({"region": "sky"}, "sky")],
+)
+def test_what_cannot_be_judged_is_refused(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+    path = write_list(tmp_path / "list.json", {**entry_of("test/rose_red.png"), **wrong})
+    with pytest.raises(EditRealError, match=message):
+        read_edits([], path)
+
+
+def test_two_edits_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = write_list(tmp_path / "list.json", entry_of("test/rose_red.png"), entry_of("test/rose_red.png"))
+    with pytest.raises(EditRealError, match="rose_red-object"):
+        read_edits([], path)

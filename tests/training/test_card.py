@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from safetensors.numpy import save_file
 
 from backbones.backbone import Backbone
@@ -73,7 +74,9 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
         + json.dumps({"step": 180, "minutes": 2.0, "samples_per_s": 30.0, "loss": 0.25})
     )
     card = model / "MODEL_CARD.md"
-    main(tmp_path / "evaluation.json", tmp_path / "prepared.safetensors", [log, log], log, "a slide rule", card)
+    (tmp_path / "summary.json").write_text(json.dumps({"learning_rate": 0.002}))
+    files = tmp_path / "evaluation.json", tmp_path / "prepared.safetensors"
+    main(*files, [log, log], log, "a slide rule", card)
     text = card.read_text()
     assert text.startswith("---\nlicense: cc-by-sa-4.0\n")
     for expected in ("a slide rule", "26.30", "Goals missed: species obeyed.", "| 180 | 2 | 25 |", "32x32", "decoder"):
@@ -83,10 +86,18 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
     assert [line for line in lines if line.startswith("https://example")] == ["https://example.org/1"]
     assert parameters(model / "unet") == sum(weight.numel() for weight in backbone.unet.parameters())
     assert "version 1 started" not in text.lower() and "--start-from version" not in text
-    earlier, stages = model / "training.json", json.loads((model / "training.json").read_text())
+    stages = json.loads((model / "training.json").read_text())
     assert [row["version"] for row in stages] == [1, 1, 1]
-    main(tmp_path / "evaluation.json", tmp_path / "prepared.safetensors", [log], log, "chalk", card, earlier)
-    assert json.loads(earlier.read_text())[:3] == stages
+    with pytest.raises(typer.BadParameter, match="another version"):
+        main(*files, [log], log, "chalk", card, model / "training.json")
+    earlier = (model / "training.json").rename(tmp_path / "earlier.json")
+    main(*files, [log], log, "chalk", card, earlier)
+    assert json.loads((model / "training.json").read_text())[:3] == stages
     text = card.read_text()
-    for expected in ("Version 2 started from the weights of version 1", "--start-from version-1/vae", "| 2 | denoiser"):
+    for expected in (
+        "Version 2 started from the weights of version 1",
+        "--start-from version-1/vae",
+        "| 2 | denoiser",
+        "0.002",
+    ):
         assert expected in text

@@ -1,6 +1,8 @@
+import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
+from backbones.errors import EditRealError
 from training.carry_over import carry_over
 
 
@@ -53,3 +55,14 @@ def test_weights_of_the_same_width_are_copied():
     source, target = unet(4), unet(4)
     carry_over(source, target)
     assert all(torch.equal(old, new) for old, new in zip(source.parameters(), target.parameters(), strict=True))
+
+
+def test_other_networks_are_refused():
+    with pytest.raises(EditRealError, match="conv_in"):
+        carry_over(unet(6), unet(4))
+    with pytest.raises(EditRealError, match="same network"):
+        carry_over(autoencoder(4), unet(4))
+    wider = unet(4)
+    wider.time_embedding.linear_1 = torch.nn.Linear(8, 64)
+    with pytest.raises(EditRealError, match="time_embedding"):
+        carry_over(unet(4), wider)
