@@ -12,10 +12,9 @@ import numpy as np
 
 from backbones.errors import EditRealError
 from backbones.photo import Photo
-from backbones.text import encode_prompt, parse_caption
+from backbones.text import encode_prompt
 from benchmarks.edits import Edit
 from benchmarks.memory import peak_memory
-from editing.align import align_captions, is_content
 from editing.edit import Editor, EditResult
 from editing.inpaint import InpaintResult, inpaint_photo
 from editing.settings import EditSettings, InpaintSettings, InversionSettings, split_settings
@@ -25,11 +24,11 @@ from inversion.trajectory import Trajectory
 
 OURS = "edit-real"
 PUBLISHED_GUIDANCE = 7.5
-EMPHASIS = 2.0  # of the new words in the same evaluation
 PUBLISHED: dict[str, Any] = {
     "control": "refine",
     "cross_replace": 0.4,
     "self_replace": 0.6,
+    "emphasis": 2.0,
     "mask_rule": "published",
     "mask_spread": 0,
     "refinement": "plain",
@@ -49,7 +48,6 @@ class Method:
     Attributes:
         inversion: Fields of `InversionSettings`.
         edit: Fields of `EditSettings`.
-        emphasis: What the new words are multiplied by, where the edit itself says nothing.
         published_null_text: Null-text exactly as published takes the place of the inversion's embeddings.
         inpaints: Nothing of the above: the part under the mask is drawn anew.
         mask: Of inpainting: `ours`, or `truth` for the edit's region.
@@ -57,7 +55,6 @@ class Method:
 
     inversion: dict[str, Any] = field(default_factory=dict)
     edit: dict[str, Any] = field(default_factory=dict)
-    emphasis: float = 1.0
     published_null_text: bool = False
     inpaints: bool = False
     mask: str = "ours"
@@ -65,7 +62,7 @@ class Method:
 
 def _published(inversion: str, **options: Any) -> Method:
     guided = {"inversion": inversion, "guidance_scale": PUBLISHED_GUIDANCE}
-    return Method(guided, {**PUBLISHED, **options.pop("edit", {})}, EMPHASIS, **options)
+    return Method(guided, {**PUBLISHED, **options.pop("edit", {})}, **options)
 
 
 METHODS: dict[str, Method] = {
@@ -82,21 +79,20 @@ METHODS: dict[str, Method] = {
 
 
 def method_of(text: str) -> Method:
-    """Our row with other settings, such as `guidance_scale=3 mask_rule=midrange emphasis=2`.
+    """Our row with other settings, such as `guidance_scale=3 mask_rule=midrange`.
 
     Raises:
         EditRealError: A setting that is unknown or does not fit.
     """
     options = {name: _value(part) for name, _, part in (pair.partition("=") for pair in text.split())}
-    emphasis = options.pop("emphasis", 1.0)
-    if not isinstance(emphasis, int | float):
-        raise EditRealError(f"expected emphasis as a number, got {emphasis!r}")
     if own := sorted({"reweight", "blend_words"} & set(options)):
         raise EditRealError(f"expected settings that hold for every edit, got {own[0]}, which each edit has of its own")
     split_settings(options)
     of_inversion = {field.name for field in fields(InversionSettings)}
-    inversion = {name: options.pop(name) for name in of_inversion & set(options)}
-    return Method(inversion, options, float(emphasis))
+    return Method(
+        {name: value for name, value in options.items() if name in of_inversion},
+        {name: value for name, value in options.items() if name not in of_inversion},
+    )
 
 
 def _value(text: str) -> Any:
@@ -150,7 +146,7 @@ def run_method(
             results = [_inpaint(editor, photo, edit, mask, steps) for edit, mask in zip(edits, chosen, strict=True)]
         else:
             trajectory = _invert(method, editor, photo, edits[0].caption, steps)
-            choices = [_settings(method, editor, edit) for edit in edits]
+            choices = [_settings(method, edit) for edit in edits]
             results = editor.edit_many(trajectory, [edit.new_caption for edit in edits], choices, photo=photo)
     seconds = (perf_counter() - start) / len(edits)
     return [
@@ -188,14 +184,5 @@ def _invert(method: Method, editor: Editor, photo: Photo, caption: str, steps: i
     return replace(trajectory, uncond_embeds=tuned.uncond_embeds, method="null_text")
 
 
-def _settings(method: Method, editor: Editor, edit: Edit) -> EditSettings:
-    emphasis = {} if method.emphasis == 1 else dict.fromkeys(_new_words(editor, edit), method.emphasis)
-    return EditSettings(reweight={**emphasis, **edit.reweight}, blend_words=edit.blend_words, **method.edit)
-
-
-def _new_words(editor: Editor, edit: Edit) -> list[str]:
-    """The content words of the new caption that the old one lacks."""
-    source, target = (parse_caption(editor.backbone.tokenizer, text) for text in (edit.caption, edit.new_caption))
-    alignment = align_captions(source, target)
-    new = [target.words[j] for j in (*alignment.added, *(j for _, j in alignment.swaps))]
-    return [word.text for word in new if is_content(word)]
+def _settings(method: Method, edit: Edit) -> EditSettings:
+    return EditSettings(reweight=edit.reweight, blend_words=edit.blend_words, **method.edit)

@@ -107,6 +107,12 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
     return Alignment(source, target, tuple(sorted(matches)), tuple(swaps), tuple(removed), tuple(added))
 
 
+def new_words(alignment: Alignment) -> list[Word]:
+    """The target's content words that the source lacks: added, or standing where another word stood."""
+    words = [alignment.target.words[j] for j in (*alignment.added, *(j for _, j in alignment.swaps))]
+    return [word for word in words if is_content(word)]
+
+
 def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple[list[Word], list[Word]]:
     """The words whose maps say where the edit takes place: (of the source, of the target).
 

@@ -10,7 +10,7 @@ import torch
 from backbones.attention import AttentionSite
 from backbones.errors import EditRealError
 from backbones.text import Caption
-from editing.align import Alignment
+from editing.align import Alignment, new_words
 
 SELF_SIDE = 32  # self-attention is carried over up to maps of this side (Hertz et al. 2023, appendix)
 
@@ -85,6 +85,7 @@ def plan_edit(
     self_replace: Window,
     weights: Mapping[str, float],
     carry_swaps: bool,
+    emphasis: float = 1.0,
 ) -> EditPlan:
     """Lays out an edit.
 
@@ -96,6 +97,7 @@ def plan_edit(
         self_replace: When its self-attention is.
         weights: Target words and what their attention is multiplied by; zero and negative numbers are allowed.
         carry_swaps: Whether a swapped word takes the old word's attention or finds its own.
+        emphasis: What the new words' attention is multiplied by, where `weights` does not name them.
 
     Raises:
         EditRealError: A window outside [0, 1], or a word that the new caption lacks.
@@ -107,6 +109,8 @@ def plan_edit(
     for name, window in windows.items():
         cross_steps[:, _positions(target, name)] = _steps_in(window, steps)[:, None]
     scale = torch.ones(length)
+    for word in new_words(alignment):
+        scale[list(word.positions)] = float(emphasis)
     for name, weight in weights.items():
         scale[_positions(target, name)] = float(weight)
     return EditPlan(

@@ -62,7 +62,7 @@ def edit_real(
         region: The part (left, top, right, bottom) of the upright photo to work on; all of it by default.
         progress: True shows bars in a terminal; a function is called with `(step, latents)` after every step.
         **settings: Any field of `InversionSettings` or `EditSettings`: `inversion`, `steps`, `guidance_scale`,
-            `cross_replace`, `self_replace`, `reweight`, `blend_words`, `protect_words`, `include_mask`,
+            `cross_replace`, `self_replace`, `emphasis`, `reweight`, `blend_words`, `protect_words`, `include_mask`,
             `exclude_mask`, `mask_threshold` and others.
 
     Raises:
@@ -219,6 +219,7 @@ class Editor:
                 self_replace=choice.self_replace,
                 weights=choice.reweight,
                 carry_swaps=choice.control != "refine",
+                emphasis=choice.emphasis,
             )
             for alignment, choice in zip(alignments, choices, strict=True)
         ]

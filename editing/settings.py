@@ -53,6 +53,7 @@ class EditSettings:
         self_replace: The same for self-attention, which holds the layout.
         control: What a swapped word looks at: `replace` gives it the old word's attention, `refine` its own, `auto`
             is `replace`.
+        emphasis: What the attention of the words that the new caption brings is multiplied by.
         reweight: New caption's words and what their attention is multiplied by; 0 and below turn a word off or round.
         blend_words: Words, of either caption, whose maps say where the edit takes place; None finds them.
         protect_words: Words, of either caption, that must not change.
@@ -73,6 +74,7 @@ class EditSettings:
     cross_replace: Window | Mapping[str, Window] = 0.8
     self_replace: Window = 0.4
     control: str = "auto"
+    emphasis: float = 1.0
     reweight: Mapping[str, float] = field(default_factory=dict)
     blend_words: Sequence[str] | None = None
     protect_words: Sequence[str] = ()
@@ -93,6 +95,7 @@ class EditSettings:
         _one_of("control", self.control, CONTROLS)
         _one_of("mask_rule", self.mask_rule, RULES)
         _one_of("refinement", self.refinement, REFINEMENTS)
+        _number("emphasis", self.emphasis, -math.inf)
         _number("blend_start", self.blend_start, 0, 1)
         _number("feather", self.feather, 0, 1)
         _number("mask_spread", self.mask_spread, 0, whole=True)

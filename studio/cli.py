@@ -76,8 +76,9 @@ def edit(
         str, typer.Option(help="when its self-attention is, which holds the layout: 0.4 or 0.1:0.4")
     ] = str(_EDIT.self_replace),
     control: Annotated[str, typer.Option(help="what a swapped word looks at: auto, replace or refine")] = _EDIT.control,
+    emphasis: Annotated[float, typer.Option(help="weight of the words that NEW_CAPTION brings")] = _EDIT.emphasis,
     reweight: Annotated[
-        list[str] | None, typer.Option(help="a new word's weight: pink=2; 0 turns it off; repeatable")
+        list[str] | None, typer.Option(help="one word's weight instead: pink=2; 0 turns it off; repeatable")
     ] = None,
     blend_words: Annotated[
         list[str] | None, typer.Option(help="a word that says where to edit, instead of the changed ones; repeatable")
@@ -113,6 +114,7 @@ def edit(
         cross_replace=read_windows(cross_replace, _EDIT.cross_replace),
         self_replace=read_window(self_replace),
         control=control,
+        emphasis=emphasis,
         reweight=read_weights(reweight or []),
         blend_words=blend_words or None,
         protect_words=protect_words or [],

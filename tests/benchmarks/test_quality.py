@@ -19,7 +19,7 @@ from benchmarks.edits import Edit
 from benchmarks.judge import Judge, autoencoded, measure, petals
 from benchmarks.learned import Learned
 from benchmarks.memory import peak_memory
-from benchmarks.methods import EMPHASIS, METHODS, OURS, Outcome, method_of, run_method
+from benchmarks.methods import METHODS, OURS, Outcome, method_of, run_method
 from benchmarks.pictures import SIDE as PICTURE_SIDE
 from benchmarks.pictures import page, thumbnail
 from benchmarks.quality import Setup, choose_methods, every, group, main, run
@@ -119,7 +119,7 @@ def test_the_published_rows_hold_the_published_settings(editor: Editor, monkeypa
         run_method(METHODS[name], editor, open_photo(edit.photo), [edit], [], steps=2)
     (ddim, settings), (null_text, _), (direct, own) = seen
     assert ddim.guidance_scale == null_text.guidance_scale == 7.5
-    assert dict(settings.reweight) == {"green": EMPHASIS, "rose": 0.5}
+    assert dict(settings.reweight) == {"rose": 0.5} and settings.emphasis == 2
     assert not settings.exact and own.exact
     assert (settings.cross_replace, settings.self_replace, settings.control) == (0.4, 0.6, "refine")
     assert (settings.mask_rule, settings.refinement, settings.blend_start) == ("published", "plain", 0.2)
@@ -255,8 +255,8 @@ def test_the_command_writes_everything_for_a_folder_of_pie_bench(tiny: Path, tmp
 
 
 def test_settings_make_a_row() -> None:
-    method = method_of("guidance_scale=3 self_replace=0.2 mask_rule=midrange emphasis=2 cross_replace=(0.1,0.5)")
-    assert method.inversion == {"guidance_scale": 3} and method.emphasis == 2
+    method = method_of("guidance_scale=3 self_replace=0.2 mask_rule=midrange cross_replace=(0.1,0.5)")
+    assert method.inversion == {"guidance_scale": 3}
     assert method.edit == {"self_replace": 0.2, "mask_rule": "midrange", "cross_replace": (0.1, 0.5)}
     assert list(choose_methods(["direct + P2P"], ["steps=5"])) == [OURS, "direct + P2P", "steps=5"]
     for wrong in ("mask_rule=magic", "reweight={'red':2}", "emphasis=much"):

@@ -101,6 +101,26 @@ def test_reweighting_scales_the_words_tokens_alone(
 
 
 @pytest.mark.parametrize(
+    ("source", "target", "emphasised"),
+    [
+        ("a red rose", "a green rose", ["green"]),
+        ("a rose", "a red rose with a hat", ["red", "hat"]),
+        ("a red rose", "a rose", []),
+        ("a red rose", "a rose red", []),
+    ],
+)
+def test_new_content_words_are_emphasised_where_no_weight_says_otherwise(
+    tokenizer: CLIPTokenizer, source: str, target: str, emphasised: list[str]
+) -> None:
+    edit = plan(tokenizer, source, target, emphasis=1.5, weights={"hat": 3.0} if "hat" in target else {})
+    expected = torch.ones(KEYS)
+    for word in edit.alignment.target.words:
+        if word.text in emphasised:
+            expected[list(word.positions)] = 3.0 if word.text == "hat" else 1.5
+    assert torch.equal(edit.weights, expected)
+
+
+@pytest.mark.parametrize(
     ("window", "expected"),
     [
         (0, []),
