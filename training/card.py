@@ -154,7 +154,7 @@ def stage(version: int, name: str, log: Path) -> dict[str, Any]:
         "minutes": round(last["minutes"]),
         "samples/s": round(speed),
         "samples": f"{speed * last['minutes'] * 60 / 1000:.0f} thousand",
-        "learning rate": json.loads((log.parent / "summary.json").read_text())["learning_rate"],
+        "learning rate": f"{json.loads((log.parent / 'summary.json').read_text())['learning_rate']:g}",
         "loss at the end": f"{last['loss']:.3f}",
     }
 
