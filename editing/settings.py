@@ -74,7 +74,7 @@ class EditSettings:
     cross_replace: Window | Mapping[str, Window] = 0.8
     self_replace: Window = 0.4
     control: str = "auto"
-    emphasis: float = 1.0
+    emphasis: float = 2.0
     reweight: Mapping[str, float] = field(default_factory=dict)
     blend_words: Sequence[str] | None = None
     protect_words: Sequence[str] = ()
