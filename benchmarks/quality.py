@@ -37,7 +37,7 @@ from benchmarks.command import run_command
 from benchmarks.edits import LIST, Edit, read_edits
 from benchmarks.judge import Judge, autoencoded, measure
 from benchmarks.learned import load_learned
-from benchmarks.methods import METHODS, OURS, Method, Outcome, method_of, run_method
+from benchmarks.methods import METHODS, OURS, Inverted, Method, Outcome, method_of, run_method
 from benchmarks.pictures import draw_samples, page, thumbnail
 from benchmarks.pie_bench import read_pie_bench
 from benchmarks.report import report
@@ -92,8 +92,9 @@ def run_group(edits: list[Edit], methods: Mapping[str, Method], steps: int, setu
     ceiling = autoencoded(editor.backbone, edits[0].photo)
     rows: list[dict[str, Any]] = []
     masks: list[np.ndarray | None] = [None] * len(edits)
+    inversions: dict[str, Inverted] = {}
     for name, method in methods.items():
-        outcomes = attempt(method, editor, photo, edits, masks, steps)
+        outcomes = attempt(method, editor, photo, edits, masks, steps, inversions)
         if name == OURS:
             masks = [outcome.mask if isinstance(outcome, Outcome) else None for outcome in outcomes]
         for edit, outcome in zip(edits, outcomes, strict=True):
@@ -111,14 +112,18 @@ def attempt(
     edits: Sequence[Edit],
     masks: Sequence[np.ndarray | None],
     steps: int,
+    inversions: dict[str, Inverted],
 ) -> list[Outcome | EditRealError]:
     """What came of each edit; where they cannot be done together, they are done one by one."""
     try:
-        return list(run_method(method, editor, photo, edits, masks, steps))
+        return list(run_method(method, editor, photo, edits, masks, steps, inversions))
     except EditRealError as error:
         if len(edits) == 1:
             return [error]
-    alone = [attempt(method, editor, photo, [edit], [mask], steps) for edit, mask in zip(edits, masks, strict=True)]
+    alone = [
+        attempt(method, editor, photo, [edit], [mask], steps, inversions)
+        for edit, mask in zip(edits, masks, strict=True)
+    ]
     return [outcome for outcomes in alone for outcome in outcomes]
 
 
