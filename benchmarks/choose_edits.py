@@ -22,7 +22,7 @@ import typer
 from backbones.errors import EditRealError
 from benchmarks.command import run_command
 from benchmarks.edits import FIELDS
-from training.captions import BACKGROUNDS, SPECIES
+from training.captions import BACKGROUNDS, SPECIES, describe
 from training.colors import FLOWER_COLORS
 from training.prepare import expand, read_archive
 
@@ -31,13 +31,6 @@ Drafts = dict[Any, dict[str, Any]]
 """The edits of one sort that a photo allows, by what each asks for."""
 
 PHOTOS = 36  # that `RECIPES` gives the numbers of edits for
-
-
-def describe(noun: str, adjective: str | None = None, background: str | None = None) -> str:
-    """A caption, such as "a photo of an orange tulip with a green background"."""
-    described = f"{adjective} {noun}" if adjective else noun
-    phrase = f" with a {background} background" if background else ""
-    return f"a photo of {'an' if described[0] in 'aeiou' else 'a'} {described}{phrase}"
 
 
 def swap_color(row: Row) -> Drafts:

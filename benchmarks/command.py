@@ -1,4 +1,4 @@
-"""Runs a benchmark from the command line."""
+"""Runs a benchmark or a training step from the command line."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from backbones.latents import decode, encode
 from backbones.loading import load_backbone
 from backbones.photo import open_photo, plan_geometry, to_pixels
 from backbones.text import encode_prompt, parse_caption
+from benchmarks.command import run_command
 from benchmarks.tables import markdown
 from editing.edit import Editor
 from inversion.ddim import ddim_sample
@@ -30,6 +31,7 @@ from inversion.schedule import make_schedule
 from masks.aggregate import word_heat
 from masks.binarize import RULES, binarize
 from masks.refine import REFINEMENTS, refine_mask
+from training.captions import describe
 from training.prepare import expand, read_archive
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -46,8 +48,7 @@ SPREADS = (0, 1, 2)
 def caption_of(row: dict[str, Any]) -> tuple[str, str]:
     """A photo's caption, and the word that names its object."""
     noun = row.get("animal") or row["flower"]
-    described = f"{row['color']} {noun}" if row.get("color") else noun
-    return f"a photo of {'an' if described[0] in 'aeiou' else 'a'} {described}", noun
+    return describe(noun, row.get("color")), noun
 
 
 def photos_of(archives: list[Path], split: str, number: int) -> list[dict[str, Any]]:
@@ -152,4 +153,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -10,7 +10,7 @@ import torch
 
 from backbones.backbone import Backbone
 from backbones.latents import decode, encode
-from backbones.photo import open_photo, plan_geometry, to_image, to_pixels
+from backbones.photo import Photo, plan_geometry, to_image, to_pixels
 from benchmarks.edits import Edit
 from benchmarks.fidelity import iou
 from benchmarks.learned import Learned
@@ -51,7 +51,7 @@ def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> 
         figures |= {f"{when}_{name}": value for name, value in background(image, reference, kept).items()}
         pie_bench = background_of_pie_bench(image, reference, kept)
         figures |= {f"{when}_pie_{name}": value for name, value in pie_bench.items()}
-    color, label = edit.asked_color, edit.asked_label
+    color, label, old = edit.asked_color, edit.asked_label, petals(edit)
     nan = float("nan")
     named = classify(judge.classifier, outcome.image[None])[0] if label and judge.classifier else None
     return {
@@ -60,8 +60,8 @@ def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> 
         "iou": iou(outcome.mask, edit.region),
         "color_drawn": color_share(outcome.drawn, small, color) if color else nan,
         "color": color_share(outcome.image, edit.region, color) if color else nan,
-        "petals": color_share(outcome.image, petals(edit), color) if color else nan,
-        "old_color": 100 * float(petals(edit)[edit.region].mean()) if color and petals(edit).any() else nan,
+        "petals": color_share(outcome.image, old, color) if color else nan,
+        "old_color": 100 * float(old[edit.region].mean()) if color and old.any() else nan,
         "label": nan if named is None else 100.0 * (named == label),
         **judge.learned.measure(outcome.image, edit.photo, ~edit.region, edit.new_caption),
         "seconds": outcome.seconds,
@@ -77,8 +77,7 @@ def petals(edit: Edit) -> np.ndarray:
 
 
 @torch.no_grad()
-def autoencoded(backbone: Backbone, pixels: np.ndarray) -> np.ndarray:
-    """The photo `(H, W, 3)` uint8 through the autoencoder alone, at the model's size."""
-    photo = open_photo(pixels)
+def autoencoded(backbone: Backbone, photo: Photo) -> np.ndarray:
+    """The photo through the autoencoder alone, `(h, w, 3)` uint8 at the model's size."""
     geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple)
     return np.asarray(to_image(decode(backbone, encode(backbone, to_pixels(photo, geometry)))))

@@ -22,6 +22,9 @@ from inversion.null_text import optimize_null_text
 from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
 
+Masks = Sequence[np.ndarray | None]
+"""One for each edit, `(H, W)` bool; None where our edit, whose masks they are, failed."""
+
 OURS = "edit-real"
 PUBLISHED_GUIDANCE = 7.5
 PUBLISHED: dict[str, Any] = {
@@ -134,9 +137,10 @@ def run_method(
     editor: Editor,
     photo: Photo,
     edits: Sequence[Edit],
-    masks: Sequence[np.ndarray | None],
+    masks: Masks,
+    *,
     steps: int,
-    inversions: dict[str, Inverted] | None = None,
+    inversions: dict[str, Inverted],
 ) -> list[Outcome]:
     """All edits of one photo that start from the same caption.
 
@@ -145,8 +149,7 @@ def run_method(
         editor: With the model.
         photo: Of the edits.
         edits: One or more.
-        masks: What inpainting under our mask is given, `(H, W)` bool each, None where our edit failed; unused
-            otherwise.
+        masks: What inpainting under our mask is given; unused otherwise.
         steps: Denoising steps, of inversion, edit and inpainting.
         inversions: Those of the photo and caption that other methods have made; gets this one's.
 
@@ -154,7 +157,7 @@ def run_method(
         EditRealError: One of the edits cannot be done.
     """
     results: Sequence[EditResult | InpaintResult]
-    inversions, of_inversion = inversions if inversions is not None else {}, 0.0
+    of_inversion = 0.0
     with peak_memory(editor.backbone.device) as peak:
         start = perf_counter()
         if method.inpaints:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -25,19 +25,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
-import numpy as np
 import torch
 import typer
 from tqdm import tqdm
 
 from backbones.errors import EditRealError
 from backbones.loading import find_device, load_backbone
-from backbones.photo import Photo, open_photo
+from backbones.photo import open_photo
 from benchmarks.command import run_command
 from benchmarks.edits import LIST, Edit, read_edits
 from benchmarks.judge import Judge, autoencoded, measure
 from benchmarks.learned import load_learned
-from benchmarks.methods import METHODS, OURS, Inverted, Method, Outcome, method_of, run_method
+from benchmarks.methods import METHODS, OURS, Inverted, Masks, Method, Outcome, method_of, run_method
 from benchmarks.pictures import draw_samples, page, thumbnail
 from benchmarks.pie_bench import read_pie_bench
 from benchmarks.report import report
@@ -89,12 +88,13 @@ def run_group(edits: list[Edit], methods: Mapping[str, Method], steps: int, setu
     """Edits that share an inversion, by every method."""
     editor, judge = _load(setup)
     photo = open_photo(edits[0].photo)
-    ceiling = autoencoded(editor.backbone, edits[0].photo)
+    ceiling = autoencoded(editor.backbone, photo)
     rows: list[dict[str, Any]] = []
-    masks: list[np.ndarray | None] = [None] * len(edits)
+    masks: Masks = [None] * len(edits)
     inversions: dict[str, Inverted] = {}
     for name, method in methods.items():
-        outcomes = attempt(method, editor, photo, edits, masks, steps, inversions)
+        work = partial(run_method, method, editor, photo, steps=steps, inversions=inversions)
+        outcomes = attempt(work, edits, masks)
         if name == OURS:
             masks = [outcome.mask if isinstance(outcome, Outcome) else None for outcome in outcomes]
         for edit, outcome in zip(edits, outcomes, strict=True):
@@ -106,24 +106,15 @@ def run_group(edits: list[Edit], methods: Mapping[str, Method], steps: int, setu
 
 
 def attempt(
-    method: Method,
-    editor: Editor,
-    photo: Photo,
-    edits: Sequence[Edit],
-    masks: Sequence[np.ndarray | None],
-    steps: int,
-    inversions: dict[str, Inverted],
+    work: Callable[[Sequence[Edit], Masks], list[Outcome]], edits: Sequence[Edit], masks: Masks
 ) -> list[Outcome | EditRealError]:
     """What came of each edit; where they cannot be done together, they are done one by one."""
     try:
-        return list(run_method(method, editor, photo, edits, masks, steps, inversions))
+        return list(work(edits, masks))
     except EditRealError as error:
         if len(edits) == 1:
             return [error]
-    alone = [
-        attempt(method, editor, photo, [edit], [mask], steps, inversions)
-        for edit, mask in zip(edits, masks, strict=True)
-    ]
+    alone = [attempt(work, [edit], [mask]) for edit, mask in zip(edits, masks, strict=True)]
     return [outcome for outcomes in alone for outcome in outcomes]
 
 

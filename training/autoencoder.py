@@ -19,6 +19,7 @@ import torch.nn.functional as F
 import typer
 from diffusers import AutoencoderKL
 
+from benchmarks.command import run_command
 from training.carry_over import carry_over
 from training.prepare import load_prepared
 from training.run import Run, autocast, average_of, pick_device
@@ -170,4 +171,4 @@ def scaling_factor(autoencoder: AutoencoderKL, images: torch.Tensor, device: tor
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -22,6 +22,13 @@ Caption = list[tuple[str, str]]
 """Words in order, each with its role: `object`, `color`, `background` or `other`."""
 
 
+def describe(noun: str, adjective: str | None = None, background: str | None = None) -> str:
+    """The plain caption of a photo, such as "a photo of an orange tulip with a green background"."""
+    described = f"{adjective} {noun}" if adjective else noun
+    phrase = f" with a {background} background" if background else ""
+    return f"a photo of {'an' if described[0] in 'aeiou' else 'a'} {described}{phrase}"
+
+
 def random_caption(row: dict[str, Any], rng: np.random.Generator) -> Caption:
     """A caption of the photo that `row` describes; each part is sometimes left out, never wrong."""
     words = [(word, "other") for word in str(rng.choice(OPENINGS)).split()]

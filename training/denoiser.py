@@ -23,6 +23,7 @@ from safetensors import safe_open
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+from benchmarks.command import run_command
 from training.captions import Caption, random_caption
 from training.carry_over import carry_over
 from training.grounding import SHARE, cross_attention_maps, grounding_loss
@@ -265,4 +266,4 @@ def save(models: nn.ModuleDict, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

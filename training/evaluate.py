@@ -28,6 +28,7 @@ from backbones.loading import load_backbone
 from backbones.photo import open_photo, plan_geometry
 from backbones.photo import to_pixels as photo_to_pixels
 from backbones.text import encode_captions, encode_prompt, parse_caption
+from benchmarks.command import run_command
 from benchmarks.fidelity import caption_of, iou, photos_of
 from benchmarks.tables import markdown
 from inversion.ddim import ddim_invert
@@ -38,7 +39,7 @@ from masks.aggregate import record_maps, word_heat
 from masks.binarize import PUBLISHED_THRESHOLD, published
 from masks.refine import refine_mask
 from training.autoencoder import mean_psnr, resize, to_pixels
-from training.captions import BREEDS, SPECIES
+from training.captions import BREEDS, SPECIES, describe
 from training.classifier import Classifier, accuracy, classify, confusion, label_of, load_classifier
 from training.colors import FLOWER_COLORS, name_color
 from training.prepare import load_prepared
@@ -71,12 +72,7 @@ def requests(seeds: int) -> list[Request]:
     colors = [color for color in FLOWER_COLORS for _ in range(seeds)]
     wanted = [(noun, color, seed) for noun in SPECIES for seed, color in enumerate(colors)]
     wanted += [(noun, None, seed) for noun in ("cat", "dog", *BREEDS) for seed in range(len(colors))]
-    return [Request(_caption(noun, color), noun, color, seed) for noun, color, seed in wanted]
-
-
-def _caption(noun: str, color: str | None) -> str:
-    described = f"{color} {noun}" if color else noun
-    return f"a photo of {'an' if described[0] in 'aeiou' else 'a'} {described}"
+    return [Request(describe(noun, color), noun, color, seed) for noun, color, seed in wanted]
 
 
 @torch.no_grad()
@@ -329,4 +325,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_command(main)

@@ -84,11 +84,11 @@ def test_every_method_measures_every_edit(rows: list[dict[str, Any]]) -> None:
 def test_before_is_measured_against_the_autoencoder_and_after_against_the_photo(tiny: Path, editor: Editor) -> None:
     edit = make_edit()
     (row,) = run_all(tiny, [edit], OURS)
-    (outcome,) = run_method(METHODS[OURS], editor, open_photo(edit.photo), [edit], [], steps=2)
+    (outcome,) = run_method(METHODS[OURS], editor, open_photo(edit.photo), [edit], [], steps=2, inversions={})
     kept = ~edit.region
     expected = peak_signal_noise_ratio(edit.photo[kept], outcome.image[kept], data_range=255)
     assert row["after_psnr"] == pytest.approx(expected, abs=1e-3)
-    ceiling = autoencoded(editor.backbone, edit.photo)
+    ceiling = autoencoded(editor.backbone, open_photo(edit.photo))
     assert ceiling.shape == outcome.drawn.shape
     small = cv2.resize(edit.region.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA) > 0.5
     expected = peak_signal_noise_ratio(ceiling[~small], outcome.drawn[~small], data_range=255)
@@ -100,7 +100,7 @@ def test_inpainting_stays_in_the_mask_it_is_given(editor: Editor) -> None:
     mask[:10] = True
     photo = open_photo(edit.photo)
     for name, allowed in (("blended inpainting, our mask", mask), ("blended inpainting, true mask", edit.region)):
-        (outcome,) = run_method(METHODS[name], editor, photo, [edit], [mask], steps=2)
+        (outcome,) = run_method(METHODS[name], editor, photo, [edit], [mask], steps=2, inversions={})
         assert np.array_equal(outcome.image[~allowed], edit.photo[~allowed])
         assert not np.array_equal(outcome.image[allowed], edit.photo[allowed])
 
@@ -116,7 +116,7 @@ def test_the_published_rows_hold_the_published_settings(editor: Editor, monkeypa
     monkeypatch.setattr(Editor, "edit_many", spy)
     edit = make_edit(reweight={"rose": 0.5})
     for name in ("DDIM + P2P", "null-text + P2P, as published", "direct + P2P"):
-        run_method(METHODS[name], editor, open_photo(edit.photo), [edit], [], steps=2)
+        run_method(METHODS[name], editor, open_photo(edit.photo), [edit], [], steps=2, inversions={})
     (ddim, settings), (null_text, _), (direct, own) = seen
     assert ddim.guidance_scale == null_text.guidance_scale == 7.5
     assert dict(settings.reweight) == {"rose": 0.5} and settings.emphasis == 2
