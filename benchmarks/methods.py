@@ -36,6 +36,7 @@ PUBLISHED: dict[str, Any] = {
     "mask_spread": 0,
     "refinement": "plain",
     "blend_start": 0.2,
+    "blend_share": 1.0,
     "exact": False,
 }
 """Prompt-to-Prompt's settings in the published evaluation on PIE-Bench (Ju et al., ICLR 2024).

@@ -138,6 +138,7 @@ class Editor:
                 steps=settings.steps,
                 guidance_scale=settings.guidance_scale or self.backbone.guidance_scale,
                 max_inner_steps=settings.max_inner_steps,
+                null_text_start=settings.null_text_start,
                 pixel_hash=photo.pixel_hash,
                 geometry=_plain(geometry),
                 callback=callback,
@@ -232,7 +233,7 @@ class Editor:
                 plans,
                 source_embeds,
                 target_embeds,
-                blend=_local_blend(regions, maps, geometry, trajectory.steps),
+                blend=_local_blend(regions, maps, _part(photo, geometry), geometry, trajectory),
                 exact=choices[0].exact,
                 callback=callback,
             )
@@ -279,17 +280,16 @@ def _finish(
     geometry, settings = trajectory_geometry(trajectory), region.settings
     latents = torch.cat([trajectory.latents[-1:], sampled.source, sampled.latents[index : index + 1]])
     ceiling, reconstruction, edited = (to_unit(pixels) for pixels in decode(backbone, latents))
-    soft = region.soft_mask(maps, sampled.target_maps(index), geometry).cpu().numpy()
-    pixels, (left, top, right, bottom) = np.asarray(photo.image), geometry.box
-    part = pixels[top:bottom, left:right]
+    soft = region.soft_mask(maps, sampled.target_maps(index), geometry)
+    pixels, part = np.asarray(photo.image), _part(photo, geometry)
     enlarged = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail)
-    result, mask = composite_part(pixels, geometry.box, enlarged, _fine_mask(soft, part, region, geometry))
+    result, mask = composite_part(pixels, geometry.box, enlarged, _final_mask(soft, part, region, geometry))
     metrics = measure(
         working=to_unit(to_pixels(photo, geometry)[0]),
         ceiling=ceiling,
         reconstruction=reconstruction,
         edited=edited,
-        working_mask=refine_mask(soft, np.rint(ceiling * 255).astype(np.uint8), "plain"),
+        working_mask=refine_mask(soft.cpu().numpy(), np.rint(ceiling * 255).astype(np.uint8), "plain"),
         photo=pixels,
         result=result,
         mask=mask,
@@ -319,26 +319,33 @@ def _finish(
     )
 
 
-def _fine_mask(soft: np.ndarray, part: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
+def _final_mask(soft: torch.Tensor, part: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
     """The soft mask at the photo's resolution, feathered, `(H, W)` uint8; what the user excludes is 0."""
     settings = region.settings
-    fine = refine_mask(soft if settings.local_blend else np.ones_like(soft), part, settings.refinement)
-    if region.exclude is not None:
-        left, top, right, bottom = geometry.box
-        fine &= ~region.exclude[top:bottom, left:right]
+    fine = region.fine_mask(soft if settings.local_blend else torch.ones_like(soft), part, geometry)
     return feather_inside(fine, settings.feather * max(part.shape[:2]))
 
 
-def _local_blend(regions: Sequence[EditRegion], maps: AttentionMaps, geometry: Geometry, steps: int) -> Blend:
+def _part(photo: Photo, geometry: Geometry) -> np.ndarray:
+    """What the model sees of the photo, at its own size, `(H, W, 3)` uint8."""
+    left, top, right, bottom = geometry.box
+    return np.asarray(photo.image)[top:bottom, left:right]
+
+
+def _local_blend(
+    regions: Sequence[EditRegion], maps: AttentionMaps, part: np.ndarray, geometry: Geometry, trajectory: Trajectory
+) -> Blend:
     """The local blend of a batch of edits, each with its own region and start."""
+    size = trajectory.latents.shape[-2:]
+    cells = [region.cells(maps, part, geometry, *size) if region.settings.local_blend else None for region in regions]
 
     def blend(latents: torch.Tensor, source: torch.Tensor, recorder: AttentionRecorder, step: int) -> torch.Tensor:
         blended = []
         for index, region in enumerate(regions):
             one = latents[index : index + 1]
-            if region.settings.local_blend and step >= region.settings.blend_start * steps:
+            if region.settings.local_blend and step >= region.settings.blend_start * trajectory.steps:
                 target = recorder.maps(row=1 + len(regions) + index)
-                one = blend_latents(one, source, region.soft_mask(maps, target, geometry))
+                one = blend_latents(one, source, region.soft_mask(maps, target, geometry), cells[index])
             blended.append(one)
         return torch.cat(blended)
 

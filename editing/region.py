@@ -15,6 +15,7 @@ from editing.align import Alignment, edited_words
 from editing.settings import EditSettings
 from masks.aggregate import AttentionMaps, word_heat
 from masks.binarize import binarize
+from masks.refine import refine_mask
 from masks.user_mask import read_mask, shares
 
 
@@ -63,6 +64,26 @@ class EditRegion:
         if self.exclude is not None:
             soft = torch.minimum(soft, 1 - torch.from_numpy(shares(self.exclude, geometry.box, *size)).to(soft))
         return soft
+
+    def fine_mask(self, soft: torch.Tensor, part: np.ndarray, geometry: Geometry) -> np.ndarray:
+        """The soft mask along the edges of the photo's part `(H, W, 3)`, less what the user excludes, `(H, W)` bool."""
+        fine = refine_mask(soft.cpu().numpy(), part, self.settings.refinement)
+        if self.exclude is not None:
+            left, top, right, bottom = geometry.box
+            fine &= ~self.exclude[top:bottom, left:right]
+        return fine
+
+    def cells(
+        self, source: AttentionMaps, part: np.ndarray, geometry: Geometry, height: int, width: int
+    ) -> torch.Tensor:
+        """The latent cells that hold a part of what the source's words name, `(height, width)` bool.
+
+        The maps are coarser than the latents, and their masks leave out cells that an object's rim only touches; there
+        the old rim would stay round the new object.
+        """
+        fine = self.fine_mask(self.soft_mask(source, None, geometry), part, geometry)
+        filled = shares(fine, (0, 0, part.shape[1], part.shape[0]), height, width)
+        return torch.from_numpy(filled > self.settings.blend_share).to(source.cross.device)
 
     def _words(self, maps: AttentionMaps, words: Sequence[Word]) -> torch.Tensor:
         positions = [position for word in words for position in word.positions]

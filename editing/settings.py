@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from backbones.errors import EditRealError
 from editing.controls import Window
-from inversion.invert import METHODS
+from inversion.invert import METHODS, NULL_TEXT_STARTS
 from masks.binarize import RULES
 from masks.refine import REFINEMENTS
 from masks.user_mask import MaskSource
@@ -28,12 +28,15 @@ class InversionSettings:
         guidance_scale: How strongly the edit follows the new caption; 1 is not at all beyond the model's own way, None
             what suits the model.
         max_inner_steps: Null-text updates at each step.
+        null_text_start: Whose embedding null-text starts from: `empty` edits more strongly, `caption` follows the photo
+            more closely where `exact` is off.
     """
 
     inversion: str = "null_text"
     steps: int = 50
     guidance_scale: float | None = None
     max_inner_steps: int = 10
+    null_text_start: str = "empty"
 
     def __post_init__(self) -> None:
         _one_of("inversion", self.inversion, METHODS)
@@ -41,6 +44,7 @@ class InversionSettings:
         if self.guidance_scale is not None:
             _number("guidance_scale", self.guidance_scale, 1)
         _number("max_inner_steps", self.max_inner_steps, 0, whole=True)
+        _one_of("null_text_start", self.null_text_start, NULL_TEXT_STARTS)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class EditSettings:
         exclude_mask: White is never inside the mask.
         local_blend: False edits the whole frame.
         blend_start: Share of the steps after which what lies outside the mask is restored at every step.
+        blend_share: A latent cell is also edited where the mask along the photo's edges fills more than this share of
+            it; 1 leaves the cells to the maps alone.
         mask_rule: `otsu`, `midrange` or `published`.
         mask_threshold: In (0, 1), instead of the rule's own.
         mask_spread: How often a word's heat is carried along self-attention.
@@ -82,6 +88,7 @@ class EditSettings:
     exclude_mask: MaskSource | None = None
     local_blend: bool = True
     blend_start: float = 0.0
+    blend_share: float = 0.2
     mask_rule: str = "otsu"
     mask_threshold: float | None = None
     mask_spread: int = 1
@@ -97,6 +104,7 @@ class EditSettings:
         _one_of("refinement", self.refinement, REFINEMENTS)
         _number("emphasis", self.emphasis, -math.inf)
         _number("blend_start", self.blend_start, 0, 1)
+        _number("blend_share", self.blend_share, 0, 1)
         _number("feather", self.feather, 0, 1)
         _number("mask_spread", self.mask_spread, 0, whole=True)
         if self.mask_threshold is not None:

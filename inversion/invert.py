@@ -17,6 +17,7 @@ from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
 
 METHODS = ("null_text", "negative_prompt", "direct", "ddim")
+NULL_TEXT_STARTS = ("empty", "caption")
 
 
 def invert(
@@ -28,7 +29,7 @@ def invert(
     steps: int = 50,
     guidance_scale: float = 7.5,
     max_inner_steps: int = 10,
-    start_from_caption: bool = True,
+    null_text_start: str = "empty",
     as_published: bool = False,
     pixel_hash: str = "",
     geometry: dict[str, Any] | None = None,
@@ -45,17 +46,20 @@ def invert(
         steps: Of the schedule.
         guidance_scale: That edits of this trajectory will use.
         max_inner_steps: Null-text updates at each timestep.
-        start_from_caption: Null-text starts from the caption's embedding rather than the empty one's.
-        as_published: Null-text exactly as published (starts from the empty caption).
+        null_text_start: Whose embedding null-text starts from: `empty` as published, or `caption`, which guided
+            sampling meets sooner.
+        as_published: Null-text exactly as published, see `optimize_null_text`.
         pixel_hash: Of the photo, kept with the trajectory.
         geometry: Of the photo, kept with the trajectory.
         callback: Called after every step of the DDIM inversion and then of null-text.
 
     Raises:
-        EditRealError: An unknown method, or a guidance of 1 or less for null-text.
+        EditRealError: An unknown method or start, or a guidance of 1 or less for null-text.
     """
     if method not in METHODS:
         raise EditRealError(f"expected an inversion among {', '.join(METHODS)}, got {method!r}")
+    if null_text_start not in NULL_TEXT_STARTS:
+        raise EditRealError(f"expected null_text_start among {', '.join(NULL_TEXT_STARTS)}, got {null_text_start!r}")
     schedule = make_schedule(backbone, steps)
     prompt_embeds, empty_embeds = encode_prompt(backbone, caption), encode_prompt(backbone, "")
     pivots = ddim_invert(backbone, schedule, latents.to(backbone.device), prompt_embeds, callback)
@@ -63,7 +67,7 @@ def invert(
     if method == "null_text":
         if guidance_scale <= 1:
             raise EditRealError(f"expected a guidance above 1 for null-text, got {guidance_scale}; use 'direct'")
-        start = prompt_embeds if start_from_caption and not as_published else empty_embeds
+        start = prompt_embeds if null_text_start == "caption" else empty_embeds
         options: dict[str, Any] = {"max_inner_steps": max_inner_steps, "as_published": as_published}
         tuned = optimize_null_text(
             backbone, schedule, pivots, prompt_embeds, start, guidance_scale, callback=callback, **options

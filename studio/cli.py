@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,6 +47,7 @@ GuidanceScale = Annotated[
     float | None, typer.Option(help="how strongly the edit follows the new caption; by default what suits the model")
 ]
 MaxInnerSteps = Annotated[int, typer.Option(help="null-text updates at each step")]
+NullTextStart = Annotated[str, typer.Option(help="whose embedding null-text starts from: empty or caption")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
 
 _INVERSION, _EDIT = InversionSettings(), EditSettings()
@@ -66,6 +68,7 @@ def edit(
     steps: Steps = _INVERSION.steps,
     guidance_scale: GuidanceScale = _INVERSION.guidance_scale,
     max_inner_steps: MaxInnerSteps = _INVERSION.max_inner_steps,
+    null_text_start: NullTextStart = _INVERSION.null_text_start,
     cross_replace: Annotated[
         list[str] | None,
         typer.Option(
@@ -88,6 +91,9 @@ def edit(
     exclude_mask: Annotated[Path | None, typer.Option(help="picture: white is never edited")] = None,
     local_blend: Annotated[bool, typer.Option(help="restore what lies outside the mask")] = _EDIT.local_blend,
     blend_start: Annotated[float, typer.Option(help="share of the steps before that begins")] = _EDIT.blend_start,
+    blend_share: Annotated[
+        float, typer.Option(help="share of a latent cell inside the mask from which it is edited; 1: the maps decide")
+    ] = _EDIT.blend_share,
     mask_rule: Annotated[str, typer.Option(help="otsu, midrange or published")] = _EDIT.mask_rule,
     mask_threshold: Annotated[float | None, typer.Option(help="0 to 1, instead of the rule's own")] = None,
     mask_spread: Annotated[
@@ -122,6 +128,7 @@ def edit(
         exclude_mask=exclude_mask,
         local_blend=local_blend,
         blend_start=blend_start,
+        blend_share=blend_share,
         mask_rule=mask_rule,
         mask_threshold=mask_threshold,
         mask_spread=mask_spread,
@@ -131,7 +138,7 @@ def edit(
         exact=exact,
         seed=seed,
     )
-    inversion_settings = InversionSettings(inversion, steps, guidance_scale, max_inner_steps)
+    inversion_settings = InversionSettings(inversion, steps, guidance_scale, max_inner_steps, null_text_start)
     opened = open_photo(photo)
     for target in filter(None, (out, sheet, mask_out)):
         check_target(target, opened, overwrite=overwrite)
@@ -139,7 +146,7 @@ def edit(
     if trajectory is None:
         path = editor.invert(opened, caption, inversion_settings, region=region)
     else:
-        check_left_alone(context, "region", "inversion", "steps", "guidance_scale", "max_inner_steps")
+        check_left_alone(context, "region", *(field.name for field in fields(InversionSettings)))
         path = Trajectory.load(trajectory)
         path.check_valid_for(caption=caption)
     result = editor.edit(path, new_caption, settings, photo=opened)
@@ -160,10 +167,11 @@ def invert(
     steps: Steps = _INVERSION.steps,
     guidance_scale: GuidanceScale = _INVERSION.guidance_scale,
     max_inner_steps: MaxInnerSteps = _INVERSION.max_inner_steps,
+    null_text_start: NullTextStart = _INVERSION.null_text_start,
     overwrite: Overwrite = False,
 ) -> None:
     """Invert PHOTO once and save it, for `edit --trajectory`."""
-    settings = InversionSettings(inversion, steps, guidance_scale, max_inner_steps)
+    settings = InversionSettings(inversion, steps, guidance_scale, max_inner_steps, null_text_start)
     opened = open_photo(photo)
     check_target(out, opened, overwrite=overwrite, suffix=".safetensors")
     editor = Editor(announce(load_backbone(model, device, read_dtype(dtype))), progress=True)
@@ -212,6 +220,7 @@ def compare(
     steps: Steps = _INVERSION.steps,
     guidance_scale: GuidanceScale = _INVERSION.guidance_scale,
     max_inner_steps: MaxInnerSteps = _INVERSION.max_inner_steps,
+    null_text_start: NullTextStart = _INVERSION.null_text_start,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit PHOTO and inpaint it with the same words, side by side: pictures, figures and a page with a slider."""
@@ -234,6 +243,7 @@ def compare(
         steps=steps,
         guidance_scale=guidance_scale,
         max_inner_steps=max_inner_steps,
+        null_text_start=null_text_start,
     )
     comparison.save(out, overwrite=overwrite)
     typer.echo(comparison.table())

@@ -16,6 +16,8 @@ from editing.settings import EditSettings, InversionSettings, split_settings
         ("mask_rule", "magic"),
         ("refinement", "magic"),
         ("blend_start", 1.5),
+        ("blend_share", -0.1),
+        ("null_text_start", "noise"),
         ("feather", -0.1),
         ("mask_spread", -1),
         ("mask_threshold", 0.0),

@@ -130,6 +130,14 @@ def test_null_text_from_the_empty_caption_beats_plain_ddim(backbone: Backbone, l
     assert error(tuned) < error(plain)
 
 
+def test_null_text_starts_from_the_empty_caption_or_from_the_caption(backbone: Backbone, latents: torch.Tensor) -> None:
+    for start, text in (("empty", ""), ("caption", CAPTION)):
+        tuned = invert(backbone, latents, CAPTION, steps=2, max_inner_steps=0, null_text_start=start)
+        assert torch.equal(tuned.uncond_embeds, encode_prompt(backbone, text).expand(2, -1, -1))
+    with pytest.raises(EditRealError, match="null_text_start"):
+        invert(backbone, latents, CAPTION, steps=2, null_text_start="noise")
+
+
 def test_a_trajectory_survives_saving(backbone: Backbone, latents: torch.Tensor, tmp_path: Path) -> None:
     trajectory = invert(backbone, latents, CAPTION, method="null_text", steps=3, geometry={"box": [0, 0, 4, 4]})
     trajectory.save(tmp_path / "rose.safetensors")

@@ -38,6 +38,16 @@ def test_every_edit_may_have_a_mask_of_its_own(pair: tuple[torch.Tensor, torch.T
     assert ((together == latents) | (together == source)).all()
 
 
+def test_cells_are_edited_whatever_the_mask_says(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    latents, source = pair
+    soft, cells = torch.zeros(4, 6), torch.zeros(8, 12, dtype=torch.bool)
+    soft[:, 3:], cells[2, 1] = 1, True
+    blended = blend_latents(latents, source, soft, cells)
+    without = blend_latents(latents, source, soft)
+    assert torch.equal(blended[..., cells], latents[..., cells])
+    assert torch.equal(blended[..., ~cells], without[..., ~cells])
+
+
 def test_the_inputs_are_left_alone(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     before = [tensor.clone() for tensor in pair]
     blend_latents(*pair, torch.eye(8)).zero_()
