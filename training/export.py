@@ -21,7 +21,6 @@ from training.captions import known_words
 from training.denoiser import build_scheduler
 
 MAX_SHARD = "14MB"
-GUIDANCE_SCALE = 5.0  # higher ones cost background and gain little: benchmarks.quality on train photos
 
 
 def main(
@@ -46,8 +45,8 @@ def main(
     for config in out.glob("*/config.json"):
         content = {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"}
         config.write_text(json.dumps(content, indent=2) + "\n")
-    own = {"guidance_scale": GUIDANCE_SCALE, "known_words": known_words()}
-    (out / "edit_real.json").write_text(json.dumps(own, indent=1) + "\n")
+    own = json.dumps({"known_words": known_words()}, indent=1)
+    (out / "edit_real.json").write_text(own + "\n")
     StableDiffusionPipeline.from_pretrained(out, torch_dtype=torch.float32)
     files = [path for path in out.rglob("*") if path.is_file()]
     total, largest = sum(path.stat().st_size for path in files), max(path.stat().st_size for path in files)
