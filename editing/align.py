@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from PIL import ImageColor
 
 from backbones.text import Caption, Word
 
@@ -16,6 +17,8 @@ FUNCTION_WORDS = frozenset(
     "after into onto against between through around along is are was were be being been has have its his her their "
     "this that these those my your our some no not as like while wearing holding front top next".split()
 )
+# The names that CSS has, and what else is said of a colour.
+COLORS = frozenset(ImageColor.colormap) | frozenset("bright dark light pale golden blond blonde".split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +116,14 @@ def new_words(alignment: Alignment) -> list[Word]:
     return [word for word in words if is_content(word)]
 
 
+def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = ()) -> bool:
+    """Whether the edit changes colours alone ("red" -> "white" in "a red rose"), so that textures stay."""
+    changed_source, changed_target = _changed(alignment, reweighted)
+    changed = [(alignment.source, i) for i in changed_source] + [(alignment.target, j) for j in changed_target]
+    content = [(caption, k) for caption, k in changed if is_content(caption.words[k])]
+    return bool(content) and all(caption.words[k].key in COLORS and head_of(caption, k) != k for caption, k in content)
+
+
 def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple[list[Word], list[Word]]:
     """The words whose maps say where the edit takes place: (of the source, of the target).
 
@@ -121,9 +132,7 @@ def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple
     since the map of a colour is diffuse where that of a thing is not.
     """
     source, target = alignment.source, alignment.target
-    changed_source = {*alignment.removed, *(i for i, _ in alignment.swaps)}
-    changed_target = {*alignment.added, *(j for _, j in alignment.swaps)}
-    changed_target |= {j for j, word in enumerate(target.words) if word in reweighted}
+    changed_source, changed_target = _changed(alignment, reweighted)
     chosen_source = {k for i in changed_source for k in (i, head_of(source, i))}
     chosen_target = {k for j in changed_target for k in (j, head_of(target, j))}
     to_target = dict(alignment.matches) | dict(alignment.swaps)
@@ -131,6 +140,15 @@ def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple
     chosen_target |= {to_target[i] for i in chosen_source if i in to_target}
     chosen_source |= {to_source[j] for j in chosen_target if j in to_source}
     return _content(source, chosen_source), _content(target, chosen_target)
+
+
+def reweighted_words(alignment: Alignment, names: Iterable[str]) -> list[Word]:
+    """The target's words of those names.
+
+    Raises:
+        EditRealError: A name that the new caption lacks.
+    """
+    return [word for name in names for word in alignment.target.find(name)]
 
 
 def head_of(caption: Caption, index: int) -> int:
@@ -145,6 +163,13 @@ def head_of(caption: Caption, index: int) -> int:
 def is_content(word: Word) -> bool:
     """Neither punctuation nor a function word nor an "-ing" form, which links a thing to what it does."""
     return not (word.is_punctuation or word.key in FUNCTION_WORDS or (word.key.endswith("ing") and len(word.key) > 5))
+
+
+def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int], set[int]]:
+    """Indices of the words that the edit changes, of the source and of the target."""
+    source = {*alignment.removed, *(i for i, _ in alignment.swaps)}
+    target = {*alignment.added, *(j for _, j in alignment.swaps)}
+    return source, target | {j for j, word in enumerate(alignment.target.words) if word in reweighted}
 
 
 def _content(caption: Caption, indices: set[int]) -> list[Word]:

@@ -17,7 +17,7 @@ from backbones.latents import decode, encode
 from backbones.loading import load_backbone
 from backbones.photo import Geometry, Photo, PhotoSource, open_photo, plan_geometry, to_pixels, to_unit, with_alpha
 from backbones.text import encode_captions, encode_prompt, parse_caption
-from editing.align import Alignment, align_captions
+from editing.align import Alignment, align_captions, only_colors_change, reweighted_words
 from editing.controls import plan_edit
 from editing.heat import heat_images
 from editing.progress import Progress
@@ -282,7 +282,9 @@ def _finish(
     ceiling, reconstruction, edited = (to_unit(pixels) for pixels in decode(backbone, latents))
     soft = region.soft_mask(maps, sampled.target_maps(index), geometry)
     pixels, part = np.asarray(photo.image), _part(photo, geometry)
-    enlarged = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail)
+    enlarged = enlarge_edit(
+        part, reconstruction, edited, keep_detail=settings.keep_detail, texture=_texture(alignment, settings)
+    )
     result, mask = composite_part(pixels, geometry.box, enlarged, _final_mask(soft, part, region, geometry))
     metrics = measure(
         working=to_unit(to_pixels(photo, geometry)[0]),
@@ -324,6 +326,13 @@ def _final_mask(soft: torch.Tensor, part: np.ndarray, region: EditRegion, geomet
     settings = region.settings
     fine = region.fine_mask(soft if settings.local_blend else torch.ones_like(soft), part, geometry)
     return feather_inside(fine, settings.feather * max(part.shape[:2]))
+
+
+def _texture(alignment: Alignment, settings: EditSettings) -> float:
+    """The setting, or what suits the edit: a colour leaves the texture as it was, a new thing has its own."""
+    if settings.texture is not None:
+        return settings.texture
+    return float(only_colors_change(alignment, reweighted_words(alignment, settings.reweight)))
 
 
 def _part(photo: Photo, geometry: Geometry) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from backbones.errors import EditRealError
 from backbones.photo import Geometry
 from backbones.text import Caption, Word
-from editing.align import Alignment, edited_words
+from editing.align import Alignment, edited_words, reweighted_words
 from editing.settings import EditSettings
 from masks.aggregate import AttentionMaps, word_heat
 from masks.binarize import binarize
@@ -101,8 +101,7 @@ def find_region(alignment: Alignment, settings: EditSettings, photo_size: tuple[
     """
     source, target = alignment.source, alignment.target
     if settings.blend_words is None:
-        reweighted = [word for name in settings.reweight for word in target.find(name)]
-        source_words, target_words = edited_words(alignment, reweighted)
+        source_words, target_words = edited_words(alignment, reweighted_words(alignment, settings.reweight))
     else:
         source_words, target_words = _find(settings.blend_words, source, target)
     source_protected, target_protected = _find(settings.protect_words, source, target)

@@ -74,6 +74,8 @@ class EditSettings:
         refinement: How the mask finds the photo's edges: `grabcut`, `guided` or `plain`.
         feather: Width of the fade inside the mask, as a share of the photo's longer side.
         keep_detail: Whether the photo's own texture is carried through the edit; else the model's pixels are enlarged.
+        texture: Least share of the photo's texture that shows in the edit, of what is finer than two of the model's
+            pixels; None is all of it where only colours change, and otherwise no more than the edit itself leaves.
         exact: Whether the source follows its inversion exactly; False samples it as first published.
         seed: Of the noise that `edit_generated` starts from. A photo's edit draws no random numbers.
     """
@@ -96,6 +98,7 @@ class EditSettings:
     refinement: str = "grabcut"
     feather: float = 0.005
     keep_detail: bool = True
+    texture: float | None = None
     exact: bool = True
     seed: int = 0
 
@@ -108,6 +111,8 @@ class EditSettings:
         _number("blend_share", self.blend_share, 0, 1)
         _number("feather", self.feather, 0, 1)
         _number("mask_spread", self.mask_spread, 0, whole=True)
+        if self.texture is not None:
+            _number("texture", self.texture, 0, 1)
         if self.mask_threshold is not None:
             _number("mask_threshold", self.mask_threshold, 0.001, 0.999)
         if not isinstance(self.reweight, Mapping):

@@ -8,22 +8,29 @@ import numpy as np
 from masks.guided import fit_local_linear
 
 DETAIL_RADIUS, DETAIL_EPSILON = 2, 1e-4
+FINEST = 2  # shades narrower than this many of its own pixels are what a model smooths
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of RGB (ITU-R BT.601)
 
 
-def enlarge_edit(photo: np.ndarray, reconstruction: np.ndarray, edited: np.ndarray, *, keep_detail: bool) -> np.ndarray:
+def enlarge_edit(
+    photo: np.ndarray, reconstruction: np.ndarray, edited: np.ndarray, *, keep_detail: bool, texture: float = 0.0
+) -> np.ndarray:
     """The model's small edit at the photo's size.
 
     With `keep_detail` it is not the edited pixels that are enlarged but the change: how the edit maps the colours of
     the reconstruction, window by window, is fitted as a linear model, and applied to the photo itself, whose texture
     the model never saw (bilateral guided upsampling, Chen et al. 2016, on the guided filter's model). What that
     leaves unexplained is added. Where nothing was edited the photo comes back unchanged; where the content is new,
-    the fit turns flat and the result is the enlarged edit.
+    the fit turns flat and the result is the enlarged edit. It turns flat as well where a model smooths what it only
+    recolours; there `texture` brings back the shades that are too fine for the model to draw.
 
     Args:
         photo: The part of the photo that the model saw, `(H, W, 3)` uint8.
         reconstruction: What the model makes of it without an edit, `(h, w, 3)` in [0, 1].
         edited: What it makes with the edit, `(h, w, 3)` in [0, 1].
         keep_detail: False simply enlarges `edited`.
+        texture: Least share, in [0, 1], of the photo's luminance finer than two of the model's pixels that the
+            result shows.
 
     Returns:
         `(H, W, 3)` float32 in [0, 255].
@@ -36,7 +43,18 @@ def enlarge_edit(photo: np.ndarray, reconstruction: np.ndarray, edited: np.ndarr
     unexplained = change - model.apply(reconstruction.astype(np.float32))
     full = photo.astype(np.float32) / 255
     result = full + model.apply(full) + cv2.resize(unexplained, size, interpolation=cv2.INTER_CUBIC)
+    shown = 1 + model.slopes.sum(-2) @ LUMINANCE  # of a shade of the photo, how much the fit alone leaves in the edit
+    missing = np.maximum(texture - cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR), 0)
+    result += (missing * _finer_luminance(full, *reconstruction.shape[:2]))[..., None]
     return np.clip(result * 255, 0, 255)
+
+
+def _finer_luminance(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The photo's luminance less what a model of `height` x `width` pixels draws well, `(H, W)` float32 round 0."""
+    luminance = photo @ LUMINANCE
+    size = (max(1, width // FINEST), max(1, height // FINEST))
+    coarse = cv2.resize(luminance, size, interpolation=cv2.INTER_AREA)
+    return luminance - cv2.resize(coarse, luminance.shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def composite(photo: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.ndarray:

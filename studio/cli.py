@@ -106,6 +106,9 @@ def edit(
     keep_detail: Annotated[
         bool, typer.Option(help="carry the photo's own texture through the edit")
     ] = _EDIT.keep_detail,
+    texture: Annotated[
+        float | None, typer.Option(help="least share of the fine texture that stays; all where only colours change")
+    ] = _EDIT.texture,
     exact: Annotated[bool, typer.Option(help="follow the inversion exactly")] = _EDIT.exact,
     seed: Annotated[int, typer.Option(help="recorded; a photo's edit draws no random numbers")] = _EDIT.seed,
     sheet: Annotated[Path | None, typer.Option(help="also write one picture that shows the whole edit")] = None,
@@ -135,6 +138,7 @@ def edit(
         refinement=refinement,
         feather=feather,
         keep_detail=keep_detail,
+        texture=texture,
         exact=exact,
         seed=seed,
     )

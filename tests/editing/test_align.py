@@ -6,7 +6,7 @@ from transformers import CLIPTokenizer
 
 from backbones.errors import EditRealError
 from backbones.text import parse_caption
-from editing.align import Alignment, align_captions, edited_words
+from editing.align import Alignment, align_captions, edited_words, only_colors_change, reweighted_words
 
 
 def align(tokenizer: CLIPTokenizer, source: str, target: str) -> Alignment:
@@ -145,3 +145,27 @@ def test_tokens_equal_the_tokenizers_own(tokenizer: CLIPTokenizer) -> None:
     padded = tokenizer(text, padding="max_length", truncation=True)["input_ids"]
     kept = caption.end
     assert list(caption.input_ids[:kept]) == list(padded[:kept])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reweighted", "expected"),
+    [
+        ("a photo of a red rose", "a photo of a white rose", (), True),
+        ("a photo of a rose", "a photo of a dark red rose", (), True),
+        ("a photo of a white rose", "a photo of a rose", (), True),
+        ("a red rose and a white cat", "a pink rose and a black cat", (), True),
+        ("a photo of a red rose", "a photo of a red rose", ("red",), True),
+        ("a photo of a red rose", "a photo of a red rose", ("rose",), False),
+        ("a photo of a red rose", "a photo of a red cat", (), False),
+        ("a photo of a red rose", "a photo of a white cat", (), False),
+        ("a photo of a red rose", "a photo of a furry rose", (), False),
+        ("an orange on a table", "a lime on a table", (), False),
+        ("a photo of a rose", "a photo of a rose with a white background", (), False),
+        ("a photo of a red rose", "a photo of a red rose", (), False),
+    ],
+)
+def test_a_change_of_colours_alone_is_told_from_others(
+    tokenizer: CLIPTokenizer, old: str, new: str, reweighted: tuple[str, ...], expected: bool
+) -> None:
+    alignment = align(tokenizer, old, new)
+    assert only_colors_change(alignment, reweighted_words(alignment, reweighted)) == expected

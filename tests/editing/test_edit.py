@@ -281,6 +281,16 @@ def test_reweighting_alone_is_an_edit(editor: Editor, weight: float) -> None:
     assert result.settings["source_words"] == ["rose"]
 
 
+@pytest.mark.parametrize(("new", "suits"), [("a photo of a white rose", 1.0), (NEW, 0.0)])
+def test_a_colour_keeps_the_texture_and_a_new_thing_does_not(editor: Editor, new: str, suits: float) -> None:
+    trajectory = editor.invert(picture(96, 96), CAPTION, inversion="direct", steps=3)
+    chosen, *others = (
+        pixels(editor.edit(trajectory, new, local_blend=False, texture=texture).image) for texture in (None, 0.0, 1.0)
+    )
+    same = [np.array_equal(chosen, other) for other in others]
+    assert same == [suits == 0.0, suits == 1.0]
+
+
 def test_without_local_blend_the_whole_frame_is_edited(editor: Editor) -> None:
     result = edit(editor, picture(48, 48), local_blend=False)
     assert (np.asarray(result.mask) == 255).all()

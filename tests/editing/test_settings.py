@@ -17,6 +17,7 @@ from editing.settings import EditSettings, InversionSettings, split_settings
         ("refinement", "magic"),
         ("blend_start", 1.5),
         ("blend_share", -0.1),
+        ("texture", 1.1),
         ("null_text_start", "noise"),
         ("feather", -0.1),
         ("mask_spread", -1),

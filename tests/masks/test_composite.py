@@ -78,6 +78,30 @@ def test_new_flat_content_removes_the_old_texture() -> None:
     assert result.std() < 0.15 * photo.std()
 
 
+def test_texture_comes_back_where_the_model_smooths_what_it_recolours() -> None:
+    photo, small = scene(128, 160)
+    flat = np.empty_like(small)
+    flat[:] = (0.4, 0.2, 0.7)
+    before = high_frequencies(photo).mean(-1)
+    gone, back, half = (
+        high_frequencies(enlarge_edit(photo, small, flat, keep_detail=True, texture=texture)).mean(-1)
+        for texture in (0.0, 1.0, 0.5)
+    )
+    assert gone.std() < 0.4 * before.std()  # the fit is ridged, so that a little is left where the guide hardly varies
+    assert np.corrcoef(back.ravel(), before.ravel())[0, 1] > 0.95
+    assert back.std() == pytest.approx(before.std(), rel=0.15)
+    assert half.std() == pytest.approx(back.std() / 2, rel=0.15)
+    plain = enlarge_edit(photo, small, flat, keep_detail=True)
+    brought_back = enlarge_edit(photo, small, flat, keep_detail=True, texture=1.0)
+    assert abs(brought_back.mean() - plain.mean()) < 1  # shades, no new colour
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (32, 32), (17, 23)])
+def test_texture_adds_nothing_to_what_was_not_edited(shape: tuple[int, int]) -> None:
+    photo, small = scene(*shape)
+    assert np.abs(enlarge_edit(photo, small, small, keep_detail=True, texture=1.0) - photo).max() < 0.5
+
+
 @pytest.mark.parametrize("keep_detail", [True, False])
 @given(edited=arrays(np.float32, (8, 8, 3), elements=st.floats(0, 1, width=32)))
 def test_the_result_stays_in_range(keep_detail: bool, edited: np.ndarray) -> None:
