@@ -25,6 +25,7 @@ from backbones.text import encode_prompt, parse_caption
 from benchmarks.command import run_command
 from benchmarks.tables import markdown
 from editing.edit import Editor
+from editing.settings import InversionSettings
 from inversion.ddim import ddim_sample
 from inversion.invert import invert
 from inversion.schedule import make_schedule
@@ -34,11 +35,13 @@ from masks.refine import REFINEMENTS, refine_mask
 from training.captions import describe
 from training.prepare import expand, read_archive
 
+OURS = {"method": "null_text", "max_inner_steps": InversionSettings().max_inner_steps}
 METHODS: dict[str, dict[str, Any]] = {
     "DDIM": {"method": "ddim"},
     "null-text, as published": {"method": "null_text", "as_published": True},
-    "null-text, ours without residuals": {"method": "null_text"},
-    "null-text, ours": {"method": "null_text", "exact": True},
+    "null-text, from the caption": {"method": "null_text", "null_text_start": "caption"},
+    "null-text, ours without residuals": OURS,
+    "null-text, ours": {**OURS, "exact": True},
     "negative-prompt": {"method": "negative_prompt"},
     "direct": {"method": "direct", "exact": True},
 }
@@ -139,8 +142,10 @@ def main(
     photos: Annotated[list[Path], typer.Option(help="the photo archives")],
     model: str = "bundled",
     split: Annotated[str, typer.Option(help="'train' to choose defaults, 'test' to report")] = "test",
-    number: Annotated[int, typer.Option(help="photos of each archive for the masks")] = 56,
-    reconstructions: Annotated[int, typer.Option(help="photos of each archive for the reconstructions")] = 12,
+    number: Annotated[int, typer.Option(help="photos of each archive for the masks; 0 leaves them out")] = 56,
+    reconstructions: Annotated[
+        int, typer.Option(help="photos of each archive for the reconstructions; 0 leaves them out")
+    ] = 12,
     steps: int = 50,
 ) -> None:
     """Print the tables."""
@@ -148,8 +153,9 @@ def main(
     if reconstructions:
         table = reconstruction_table(editor, photos_of(photos, split, reconstructions), steps)
         print(f"{reconstructions * len(photos)} {split} photos, {steps} steps, guidance 7.5\n\n{markdown(table)}\n")
-    rows = photos_of(photos, split, number)
-    print(f"masks of the noun on {len(rows)} {split} photos\n\n{markdown(mask_table(editor, rows, steps))}")
+    if number:
+        rows = photos_of(photos, split, number)
+        print(f"masks of the noun on {len(rows)} {split} photos\n\n{markdown(mask_table(editor, rows, steps))}")
 
 
 if __name__ == "__main__":

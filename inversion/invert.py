@@ -45,7 +45,7 @@ def invert(
             `direct` and `ddim` use the empty caption's. `ddim` is the baseline whose residuals are usually ignored.
         steps: Of the schedule.
         guidance_scale: That edits of this trajectory will use.
-        max_inner_steps: Null-text updates at each timestep.
+        max_inner_steps: Null-text updates at each timestep, 10 as published.
         null_text_start: Whose embedding null-text starts from: `empty` as published, or `caption`, which guided
             sampling meets sooner.
         as_published: Null-text exactly as published, see `optimize_null_text`.
