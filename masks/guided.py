@@ -1,4 +1,4 @@
-"""Local linear models between images: the guided filter and what can be built of it."""
+"""Local linear models between images, which the guided filter is made of."""
 
 from __future__ import annotations
 
@@ -54,11 +54,6 @@ def fit_local_linear(guide: np.ndarray, target: np.ndarray, radius: int, epsilon
     offsets = mean_target - np.einsum("hwk,hwkc->hwc", mean_guide, slopes)
     mean_slopes = _box(slopes.reshape(*guide.shape[:2], 3 * channels), radius)
     return LocalLinearModel(mean_slopes.reshape(slopes.shape), _box(offsets, radius))
-
-
-def guided_filter(guide: np.ndarray, target: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
-    """`target` `(H, W)` smoothed along the edges of `guide` `(H, W, 3)` in [0, 1]."""
-    return fit_local_linear(guide, target[..., None], radius, epsilon).apply(guide.astype(np.float32))[..., 0]
 
 
 def _box(channels: np.ndarray, radius: int) -> np.ndarray:

@@ -1,11 +1,16 @@
 import numpy as np
 import pytest
 
-from masks.guided import fit_local_linear, guided_filter
+from masks.guided import fit_local_linear
 
 
 def random_image(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def guided_filter(guide: np.ndarray, target: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
+    """`target` `(H, W)` smoothed along the edges of `guide`."""
+    return fit_local_linear(guide, target[..., None], radius, epsilon).apply(guide)[..., 0]
 
 
 def brute_force(guide: np.ndarray, target: np.ndarray, radius: int, epsilon: float) -> np.ndarray:
