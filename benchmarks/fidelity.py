@@ -39,7 +39,7 @@ OURS = {"method": "null_text", "max_inner_steps": InversionSettings().max_inner_
 METHODS: dict[str, dict[str, Any]] = {
     "DDIM": {"method": "ddim"},
     "null-text, as published": {"method": "null_text", "as_published": True},
-    "null-text, from the caption": {"method": "null_text", "null_text_start": "caption"},
+    "null-text, 10 updates from the caption": {"method": "null_text", "null_text_start": "caption"},
     "null-text, ours without residuals": OURS,
     "null-text, ours": {**OURS, "exact": True},
     "negative-prompt": {"method": "negative_prompt"},
@@ -124,7 +124,7 @@ def masks_of(editor: Editor, row: dict[str, Any], steps: int) -> Iterator[tuple[
     for spread in SPREADS:
         heat = word_heat(maps, positions, spread=spread)
         for rule in RULES:
-            soft = binarize(heat, rule).numpy()
+            soft = binarize(heat, rule).cpu().numpy()
             for refinement in REFINEMENTS:
                 yield (rule, str(spread), refinement), refine_mask(soft, row["image"], refinement)
 
@@ -151,8 +151,9 @@ def main(
     """Print the tables."""
     editor = Editor(load_backbone(model, device=None))
     if reconstructions:
-        table = reconstruction_table(editor, photos_of(photos, split, reconstructions), steps)
-        print(f"{reconstructions * len(photos)} {split} photos, {steps} steps, guidance 7.5\n\n{markdown(table)}\n")
+        rows = photos_of(photos, split, reconstructions)
+        table = reconstruction_table(editor, rows, steps)
+        print(f"{len(rows)} {split} photos, {steps} steps, guidance 7.5\n\n{markdown(table)}\n")
     if number:
         rows = photos_of(photos, split, number)
         print(f"masks of the noun on {len(rows)} {split} photos\n\n{markdown(mask_table(editor, rows, steps))}")

@@ -36,12 +36,13 @@ PUBLISHED: dict[str, Any] = {
     "mask_spread": 0,
     "refinement": "plain",
     "blend_start": 0.2,
-    "blend_share": 1.0,
+    "cell_share": 1.0,
     "exact": False,
 }
 """Prompt-to-Prompt's settings in the published evaluation on PIE-Bench (Ju et al., ICLR 2024).
 
 There a person names the words that are emphasised and that place the local blend; here the captions' difference does.
+The composite, with what it keeps of the photo's texture, is ours in every row; the figures from before it are theirs.
 """
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from PIL import ImageColor
 
 from backbones.text import Caption, Word
 
@@ -17,8 +16,11 @@ FUNCTION_WORDS = frozenset(
     "after into onto against between through around along is are was were be being been has have its his her their "
     "this that these those my your our some no not as like while wearing holding front top next".split()
 )
-# The names that CSS has, and what else is said of a colour.
-COLORS = frozenset(ImageColor.colormap) | frozenset("bright dark light pale golden blond blonde".split())
+ARTICLES = frozenset(("a", "an", "the"))
+COLORS = frozenset(
+    "black white gray grey red orange yellow green blue purple pink brown violet turquoise cyan magenta beige crimson "
+    "scarlet maroon navy teal tan golden silver blond blonde bright dark light pale".split()
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +119,20 @@ def new_words(alignment: Alignment) -> list[Word]:
 
 
 def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = ()) -> bool:
-    """Whether the edit changes colours alone ("red" -> "white" in "a red rose"), so that textures stay."""
+    """Whether the edit changes colours alone ("red" -> "white" in "a red rose"), so that textures stay.
+
+    A colour is a word of `COLORS`, or several with hyphens, that describes another word. Articles do not count.
+    """
     changed_source, changed_target = _changed(alignment, reweighted)
     changed = [(alignment.source, i) for i in changed_source] + [(alignment.target, j) for j in changed_target]
-    content = [(caption, k) for caption, k in changed if is_content(caption.words[k])]
-    return bool(content) and all(caption.words[k].key in COLORS and head_of(caption, k) != k for caption, k in content)
+    words = [
+        (caption, k)
+        for caption, k in changed
+        if caption.words[k].key not in ARTICLES and not caption.words[k].is_punctuation
+    ]
+    return bool(words) and all(
+        COLORS.issuperset(caption.words[k].key.split("-")) and head_of(caption, k) != k for caption, k in words
+    )
 
 
 def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple[list[Word], list[Word]]:

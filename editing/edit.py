@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -225,7 +226,8 @@ class Editor:
             for alignment, choice in zip(alignments, choices, strict=True)
         ]
         source_embeds, target_embeds = encode_captions(backbone, [source, *targets]).split([1, len(targets)])
-        maps = self.attention(trajectory)
+        maps, part = self.attention(trajectory), _part(photo, geometry)
+        cells = [region.covered_cells(maps, part, geometry, *trajectory.latents.shape[-2:]) for region in regions]
         with self._bar("edit", trajectory.steps) as callback:
             sampled = sample_edits(
                 backbone,
@@ -233,12 +235,12 @@ class Editor:
                 plans,
                 source_embeds,
                 target_embeds,
-                blend=_local_blend(regions, maps, _part(photo, geometry), geometry, trajectory),
+                blend=_local_blend(regions, cells, maps, geometry, trajectory.steps),
                 exact=choices[0].exact,
                 callback=callback,
             )
         return [
-            _finish(backbone, trajectory, photo, alignment, region, maps, sampled, index)
+            _finish(backbone, trajectory, photo, alignment, region, cells[index], maps, sampled, index)
             for index, (alignment, region) in enumerate(zip(alignments, regions, strict=True))
         ]
 
@@ -272,6 +274,7 @@ def _finish(
     photo: Photo,
     alignment: Alignment,
     region: EditRegion,
+    cells: torch.Tensor | None,
     maps: AttentionMaps,
     sampled: Sampled,
     index: int,
@@ -282,16 +285,19 @@ def _finish(
     ceiling, reconstruction, edited = (to_unit(pixels) for pixels in decode(backbone, latents))
     soft = region.soft_mask(maps, sampled.target_maps(index), geometry)
     pixels, part = np.asarray(photo.image), _part(photo, geometry)
-    enlarged = enlarge_edit(
-        part, reconstruction, edited, keep_detail=settings.keep_detail, texture=_texture(alignment, settings)
-    )
-    result, mask = composite_part(pixels, geometry.box, enlarged, _final_mask(soft, part, region, geometry))
+    texture = _texture(alignment, settings)
+    enlarged = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail, texture=texture)
+    working_mask = refine_mask(soft.cpu().numpy(), np.rint(ceiling * 255).astype(np.uint8), "plain")
+    if cells is not None:
+        enlarged_cells = cv2.resize(cells.cpu().numpy().astype(np.uint8), working_mask.shape[::-1])
+        working_mask |= enlarged_cells > 0
+    result, mask = composite_part(pixels, geometry.box, enlarged, _feathered_mask(soft, part, region, geometry))
     metrics = measure(
         working=to_unit(to_pixels(photo, geometry)[0]),
         ceiling=ceiling,
         reconstruction=reconstruction,
         edited=edited,
-        working_mask=refine_mask(soft.cpu().numpy(), np.rint(ceiling * 255).astype(np.uint8), "plain"),
+        working_mask=working_mask,
         photo=pixels,
         result=result,
         mask=mask,
@@ -314,6 +320,7 @@ def _finish(
             "steps": trajectory.steps,
             "guidance_scale": trajectory.guidance_scale,
             **{field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)},
+            "texture": texture,
             "source_words": [word.text for word in region.source_words],
             "target_words": [word.text for word in region.target_words],
         },
@@ -321,7 +328,7 @@ def _finish(
     )
 
 
-def _final_mask(soft: torch.Tensor, part: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
+def _feathered_mask(soft: torch.Tensor, part: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
     """The soft mask at the photo's resolution, feathered, `(H, W)` uint8; what the user excludes is 0."""
     settings = region.settings
     fine = region.fine_mask(soft if settings.local_blend else torch.ones_like(soft), part, geometry)
@@ -342,17 +349,19 @@ def _part(photo: Photo, geometry: Geometry) -> np.ndarray:
 
 
 def _local_blend(
-    regions: Sequence[EditRegion], maps: AttentionMaps, part: np.ndarray, geometry: Geometry, trajectory: Trajectory
+    regions: Sequence[EditRegion],
+    cells: Sequence[torch.Tensor | None],
+    maps: AttentionMaps,
+    geometry: Geometry,
+    steps: int,
 ) -> Blend:
-    """The local blend of a batch of edits, each with its own region and start."""
-    size = trajectory.latents.shape[-2:]
-    cells = [region.cells(maps, part, geometry, *size) if region.settings.local_blend else None for region in regions]
+    """The local blend of a batch of edits, each with its own region, latent cells and start."""
 
     def blend(latents: torch.Tensor, source: torch.Tensor, recorder: AttentionRecorder, step: int) -> torch.Tensor:
         blended = []
         for index, region in enumerate(regions):
             one = latents[index : index + 1]
-            if region.settings.local_blend and step >= region.settings.blend_start * trajectory.steps:
+            if region.settings.local_blend and step >= region.settings.blend_start * steps:
                 target = recorder.maps(row=1 + len(regions) + index)
                 one = blend_latents(one, source, region.soft_mask(maps, target, geometry), cells[index])
             blended.append(one)

@@ -15,7 +15,7 @@ from editing.align import Alignment, edited_words, reweighted_words
 from editing.settings import EditSettings
 from masks.aggregate import AttentionMaps, word_heat
 from masks.binarize import binarize
-from masks.refine import refine_mask
+from masks.refine import refine_mask, shrink
 from masks.user_mask import read_mask, shares
 
 
@@ -66,24 +66,39 @@ class EditRegion:
         return soft
 
     def fine_mask(self, soft: torch.Tensor, part: np.ndarray, geometry: Geometry) -> np.ndarray:
-        """The soft mask along the edges of the photo's part `(H, W, 3)`, less what the user excludes, `(H, W)` bool."""
+        """The soft mask along the edges of the photo's part `(H, W, 3)`, with the user's own, `(H, W)` bool."""
         fine = refine_mask(soft.cpu().numpy(), part, self.settings.refinement)
+        left, top, right, bottom = geometry.box
+        if self.include is not None:
+            fine |= self.include[top:bottom, left:right]
         if self.exclude is not None:
-            left, top, right, bottom = geometry.box
             fine &= ~self.exclude[top:bottom, left:right]
         return fine
 
-    def cells(
+    def covered_cells(
         self, source: AttentionMaps, part: np.ndarray, geometry: Geometry, height: int, width: int
-    ) -> torch.Tensor:
-        """The latent cells that hold a part of what the source's words name, `(height, width)` bool.
+    ) -> torch.Tensor | None:
+        """The latent cells that the source's mask along the photo's edges fills by more than `cell_share`.
 
         The maps are coarser than the latents, and their masks leave out cells that an object's rim only touches; there
         the old rim would stay round the new object.
+
+        Args:
+            source: Maps of the old caption over the photo.
+            part: What the model sees of the photo, `(H, W, 3)` uint8.
+            geometry: Of the photo.
+            height: Of the latents.
+            width: Of the latents.
+
+        Returns:
+            `(height, width)` bool, or None where the settings leave the cells to the maps.
         """
-        fine = self.fine_mask(self.soft_mask(source, None, geometry), part, geometry)
-        filled = shares(fine, (0, 0, part.shape[1], part.shape[0]), height, width)
-        return torch.from_numpy(filled > self.settings.blend_share).to(source.cross.device)
+        if not self.settings.local_blend or self.settings.cell_share == 1:
+            return None
+        small = shrink(part)
+        fine = refine_mask(self.soft_mask(source, None, geometry).cpu().numpy(), small, self.settings.refinement)
+        filled = shares(fine, (0, 0, small.shape[1], small.shape[0]), height, width)
+        return torch.from_numpy(filled > self.settings.cell_share).to(source.cross.device)
 
     def _words(self, maps: AttentionMaps, words: Sequence[Word]) -> torch.Tensor:
         positions = [position for word in words for position in word.positions]

@@ -66,7 +66,7 @@ class EditSettings:
         exclude_mask: White is never inside the mask.
         local_blend: False edits the whole frame.
         blend_start: Share of the steps after which what lies outside the mask is restored at every step.
-        blend_share: A latent cell is also edited where the mask along the photo's edges fills more than this share of
+        cell_share: A latent cell is also edited where the mask along the photo's edges fills more than this share of
             it; 1 leaves the cells to the maps alone.
         mask_rule: `otsu`, `midrange` or `published`.
         mask_threshold: In (0, 1), instead of the rule's own.
@@ -75,7 +75,8 @@ class EditSettings:
         feather: Width of the fade inside the mask, as a share of the photo's longer side.
         keep_detail: Whether the photo's own texture is carried through the edit; else the model's pixels are enlarged.
         texture: Least share of the photo's texture that shows in the edit, of what is finer than two of the model's
-            pixels; None is all of it where only colours change, and otherwise no more than the edit itself leaves.
+            pixels; None is all of it where only colours change, and otherwise no more than the edit itself leaves. It
+            needs `keep_detail`.
         exact: Whether the source follows its inversion exactly; False samples it as first published.
         seed: Of the noise that `edit_generated` starts from. A photo's edit draws no random numbers.
     """
@@ -91,7 +92,7 @@ class EditSettings:
     exclude_mask: MaskSource | None = None
     local_blend: bool = True
     blend_start: float = 0.0
-    blend_share: float = 0.2
+    cell_share: float = 0.2
     mask_rule: str = "otsu"
     mask_threshold: float | None = None
     mask_spread: int = 1
@@ -108,7 +109,7 @@ class EditSettings:
         _one_of("refinement", self.refinement, REFINEMENTS)
         _number("emphasis", self.emphasis, -math.inf)
         _number("blend_start", self.blend_start, 0, 1)
-        _number("blend_share", self.blend_share, 0, 1)
+        _number("cell_share", self.cell_share, 0, 1)
         _number("feather", self.feather, 0, 1)
         _number("mask_spread", self.mask_spread, 0, whole=True)
         if self.texture is not None:

@@ -48,7 +48,8 @@ def invert(
         max_inner_steps: Null-text updates at each timestep, 10 as published.
         null_text_start: Whose embedding null-text starts from: `empty` as published, or `caption`, which guided
             sampling meets sooner.
-        as_published: Null-text exactly as published, see `optimize_null_text`.
+        as_published: Null-text stops after the update, and keeps the last iterate; with `empty` and 10 updates it is
+            the published one exactly.
         pixel_hash: Of the photo, kept with the trajectory.
         geometry: Of the photo, kept with the trajectory.
         callback: Called after every step of the DDIM inversion and then of null-text.

@@ -8,7 +8,7 @@ import numpy as np
 from masks.guided import fit_local_linear
 
 DETAIL_RADIUS, DETAIL_EPSILON = 2, 1e-4
-FINEST = 2  # shades narrower than this many of its own pixels are what a model smooths
+SMOOTHED_WIDTH = 2  # shades narrower than this many of its own pixels are what a model smooths
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of RGB (ITU-R BT.601)
 
 
@@ -44,16 +44,17 @@ def enlarge_edit(
     full = photo.astype(np.float32) / 255
     result = full + model.apply(full) + cv2.resize(unexplained, size, interpolation=cv2.INTER_CUBIC)
     shown = 1 + model.slopes.sum(-2) @ LUMINANCE  # of a shade of the photo, how much the fit alone leaves in the edit
-    missing = np.maximum(texture - cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR), 0)
-    result += (missing * _finer_luminance(full, *reconstruction.shape[:2]))[..., None]
+    missing = np.clip(texture - cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR), 0, texture)
+    darker = np.clip(result @ LUMINANCE / (full @ LUMINANCE).clip(1 / 255), 0, 1)  # what is darker has darker shades
+    result += (missing * darker * _finer_luminance(full, *reconstruction.shape[:2]))[..., None]
     return np.clip(result * 255, 0, 255)
 
 
 def _finer_luminance(photo: np.ndarray, height: int, width: int) -> np.ndarray:
     """The photo's luminance less what a model of `height` x `width` pixels draws well, `(H, W)` float32 round 0."""
     luminance = photo @ LUMINANCE
-    size = (max(1, width // FINEST), max(1, height // FINEST))
-    coarse = cv2.resize(luminance, size, interpolation=cv2.INTER_AREA)
+    height, width = min(luminance.shape[0], height // SMOOTHED_WIDTH), min(luminance.shape[1], width // SMOOTHED_WIDTH)
+    coarse = cv2.resize(luminance, (max(1, width), max(1, height)), interpolation=cv2.INTER_AREA)
     return luminance - cv2.resize(coarse, luminance.shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 

@@ -22,7 +22,7 @@ def plain(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 def guided(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """Smoothed along the photo's edges by a guided filter (He, Sun and Tang 2013)."""
-    small = _shrink(photo)
+    small = shrink(photo)
     coarse = _resize(soft, small)
     # A coarse cell is this many pixels wide: edges are sought within one cell of the coarse boundary.
     cell = max(small.shape[1] / soft.shape[1], small.shape[0] / soft.shape[0])
@@ -32,7 +32,7 @@ def guided(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 def grabcut(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """Recut by colour from the sure and the probable pixels (Rother, Kolmogorov and Blake, SIGGRAPH 2004)."""
-    small = _shrink(photo)
+    small = shrink(photo)
     coarse = _resize(soft, small)
     labels = np.where(coarse > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[coarse > 0.8], labels[coarse < 0.2] = cv2.GC_FGD, cv2.GC_BGD
@@ -97,7 +97,8 @@ def feather_inside(mask: np.ndarray, radius: float) -> np.ndarray:
     return np.where(mask, np.rint(np.clip(distance / radius, 1 / 255, 1) * 255), 0).astype(np.uint8)
 
 
-def _shrink(photo: np.ndarray) -> np.ndarray:
+def shrink(photo: np.ndarray) -> np.ndarray:
+    """The photo at the size at which edges are sought: its longer side is `WORKING_SIDE` at most."""
     scale = min(1.0, WORKING_SIDE / max(photo.shape[:2]))
     size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
     return cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1 else photo

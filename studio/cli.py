@@ -1,4 +1,4 @@
-"""The command line: every option of the Python functions under its own name."""
+"""The command line: options have the names that they have in Python."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def edit(
     exclude_mask: Annotated[Path | None, typer.Option(help="picture: white is never edited")] = None,
     local_blend: Annotated[bool, typer.Option(help="restore what lies outside the mask")] = _EDIT.local_blend,
     blend_start: Annotated[float, typer.Option(help="share of the steps before that begins")] = _EDIT.blend_start,
-    blend_share: Annotated[
+    cell_share: Annotated[
         float, typer.Option(help="share of a latent cell inside the mask from which it is edited; 1: the maps decide")
-    ] = _EDIT.blend_share,
+    ] = _EDIT.cell_share,
     mask_rule: Annotated[str, typer.Option(help="otsu, midrange or published")] = _EDIT.mask_rule,
     mask_threshold: Annotated[float | None, typer.Option(help="0 to 1, instead of the rule's own")] = None,
     mask_spread: Annotated[
@@ -107,7 +107,8 @@ def edit(
         bool, typer.Option(help="carry the photo's own texture through the edit")
     ] = _EDIT.keep_detail,
     texture: Annotated[
-        float | None, typer.Option(help="least share of the fine texture that stays; all where only colours change")
+        float | None,
+        typer.Option(help="least share of the fine texture that stays; by default all if only colours change"),
     ] = _EDIT.texture,
     exact: Annotated[bool, typer.Option(help="follow the inversion exactly")] = _EDIT.exact,
     seed: Annotated[int, typer.Option(help="recorded; a photo's edit draws no random numbers")] = _EDIT.seed,
@@ -131,7 +132,7 @@ def edit(
         exclude_mask=exclude_mask,
         local_blend=local_blend,
         blend_start=blend_start,
-        blend_share=blend_share,
+        cell_share=cell_share,
         mask_rule=mask_rule,
         mask_threshold=mask_threshold,
         mask_spread=mask_spread,
@@ -142,7 +143,13 @@ def edit(
         exact=exact,
         seed=seed,
     )
-    inversion_settings = InversionSettings(inversion, steps, guidance_scale, max_inner_steps, null_text_start)
+    inversion_settings = InversionSettings(
+        inversion=inversion,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        max_inner_steps=max_inner_steps,
+        null_text_start=null_text_start,
+    )
     opened = open_photo(photo)
     for target in filter(None, (out, sheet, mask_out)):
         check_target(target, opened, overwrite=overwrite)
@@ -175,7 +182,13 @@ def invert(
     overwrite: Overwrite = False,
 ) -> None:
     """Invert PHOTO once and save it, for `edit --trajectory`."""
-    settings = InversionSettings(inversion, steps, guidance_scale, max_inner_steps, null_text_start)
+    settings = InversionSettings(
+        inversion=inversion,
+        steps=steps,
+        guidance_scale=guidance_scale,
+        max_inner_steps=max_inner_steps,
+        null_text_start=null_text_start,
+    )
     opened = open_photo(photo)
     check_target(out, opened, overwrite=overwrite, suffix=".safetensors")
     editor = Editor(announce(load_backbone(model, device, read_dtype(dtype))), progress=True)

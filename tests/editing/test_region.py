@@ -50,7 +50,7 @@ def test_cells_follow_the_photos_edge_where_the_maps_are_too_coarse(
     maps = maps_of(region)
     assert (region.soft_mask(maps, None, geometry) > 0.5)[:, :2].all()
     assert not (region.soft_mask(maps, None, geometry) > 0.5)[:, 2:].any()
-    cells = region.cells(maps, photo, geometry, CELLS, CELLS)
+    cells = region.covered_cells(maps, photo, geometry, CELLS, CELLS)
     assert cells.shape == (CELLS, CELLS)
     held = -(-EDGE * CELLS // SIDE)  # a cell is four pixels wide; the edge lies in the middle of the last one
     assert cells[:, :held].all() and not cells[:, held:].any()
@@ -60,19 +60,29 @@ def test_cells_follow_the_photos_edge_where_the_maps_are_too_coarse(
 def test_a_cell_counts_from_a_share_on(
     backbone: Backbone, photo: np.ndarray, geometry: Geometry, share: float, held: int
 ) -> None:
-    region = region_of(backbone, blend_share=share)
-    cells = region.cells(maps_of(region), photo, geometry, CELLS, CELLS)
+    region = region_of(backbone, cell_share=share)
+    cells = region.covered_cells(maps_of(region), photo, geometry, CELLS, CELLS)
     assert cells.sum(1).tolist() == [held] * CELLS
 
 
 def test_a_share_of_one_leaves_the_cells_to_the_maps(backbone: Backbone, photo: np.ndarray, geometry: Geometry) -> None:
-    region = region_of(backbone, blend_share=1.0)
-    assert not region.cells(maps_of(region), photo, geometry, CELLS, CELLS).any()
+    region = region_of(backbone, cell_share=1.0)
+    assert region.covered_cells(maps_of(region), photo, geometry, CELLS, CELLS) is None
 
 
 def test_what_the_user_excludes_is_no_cell(backbone: Backbone, photo: np.ndarray, geometry: Geometry) -> None:
     exclude = np.zeros((SIDE, SIDE), bool)
     exclude[:20] = True
     region = region_of(backbone, exclude_mask=exclude, refinement="plain")
-    cells = region.cells(maps_of(region), photo, geometry, CELLS, CELLS)
-    assert not cells[:5].any() and cells[6:, :7].all()
+    cells = region.covered_cells(maps_of(region), photo, geometry, CELLS, CELLS)
+    assert not cells[:4].any() and cells[6:, :7].all()
+
+
+def test_the_users_masks_hold_to_the_pixel(backbone: Backbone, photo: np.ndarray, geometry: Geometry) -> None:
+    include, exclude = np.zeros((SIDE, SIDE), bool), np.zeros((SIDE, SIDE), bool)
+    include[50:53, 60:63] = True  # far too small for a cell of the maps, and for what is not noise
+    exclude[3:5, 7:9] = True
+    region = region_of(backbone, include_mask=include, exclude_mask=exclude)
+    fine = region.fine_mask(region.soft_mask(maps_of(region), None, geometry), photo, geometry)
+    assert fine[include].all() and not fine[exclude].any()
+    assert not fine[30:, 50:][~include[30:, 50:]].any()

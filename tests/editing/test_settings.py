@@ -16,7 +16,7 @@ from editing.settings import EditSettings, InversionSettings, split_settings
         ("mask_rule", "magic"),
         ("refinement", "magic"),
         ("blend_start", 1.5),
-        ("blend_share", -0.1),
+        ("cell_share", -0.1),
         ("texture", 1.1),
         ("null_text_start", "noise"),
         ("feather", -0.1),

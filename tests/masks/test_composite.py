@@ -102,6 +102,23 @@ def test_texture_adds_nothing_to_what_was_not_edited(shape: tuple[int, int]) -> 
     assert np.abs(enlarge_edit(photo, small, small, keep_detail=True, texture=1.0) - photo).max() < 0.5
 
 
+def test_a_dark_edit_gets_dark_shades() -> None:
+    photo, small = scene(128, 160)
+    dark = np.full_like(small, 0.06)
+    plain = enlarge_edit(photo, small, dark, keep_detail=True)
+    shaded = enlarge_edit(photo, small, dark, keep_detail=True, texture=1.0)
+    assert abs(shaded.mean() - plain.mean()) < 1
+    assert high_frequencies(shaded).std() < 0.6 * high_frequencies(photo).std()
+
+
+def test_a_photo_no_finer_than_the_model_has_no_texture_to_bring_back() -> None:
+    photo, small = scene(12, 14)
+    turned = np.broadcast_to(np.float32([0.4, 0.2, 0.7]), (32, 32, 3))
+    small = cv2.resize(small, (32, 32), interpolation=cv2.INTER_LINEAR)
+    without, shaded = (enlarge_edit(photo, small, turned, keep_detail=True, texture=t) for t in (0.0, 1.0))
+    np.testing.assert_allclose(shaded, without, atol=1e-3)
+
+
 @pytest.mark.parametrize("keep_detail", [True, False])
 @given(edited=arrays(np.float32, (8, 8, 3), elements=st.floats(0, 1, width=32)))
 def test_the_result_stays_in_range(keep_detail: bool, edited: np.ndarray) -> None:
