@@ -1,9 +1,13 @@
+from collections.abc import Callable
+from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from editing.settings import EditSettings, InversionSettings
 from studio import cli
 
 CAPTION = "a photo of a red rose"
@@ -25,6 +29,19 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(exit_info.value.code or 0)
 
 
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        (cli.edit, EditSettings),
+        (cli.edit, InversionSettings),
+        (cli.invert, InversionSettings),
+        (cli.compare, InversionSettings),
+    ],
+)
+def test_a_command_has_every_setting(command: Callable[..., None], settings: type) -> None:
+    assert {field.name for field in fields(settings)} <= set(signature(command).parameters)
+
+
 def test_edit_writes_what_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
 ) -> None:
@@ -43,6 +60,7 @@ def test_edit_writes_what_it_is_asked_for(
         3,
     ]
     arguments += ["--sheet", outs[1], "--mask-out", outs[2], "--reweight", "green=2", "--cross-replace", "green=0:0.4"]
+    arguments += ["--texture", 0.5, "--cell-share", 0.1]
     assert run(monkeypatch, *arguments, "--inversion", "negative_prompt") == 0
     assert photo.read_bytes() == before
     assert sorted(path.name for path in folder.iterdir()) == ["mask.png", "out.png", "photo.png", "sheet.png"]
