@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
 from backbones import load_backbone
@@ -13,15 +14,15 @@ from editing.sheet import draw_sheet, overlay_mask
 def main(out: Path = Path("out/examples")) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo = load_sample_image("flower.jpg")
-    second_flower = np.zeros(photo.shape[:2], bool)
-    second_flower[370:, 290:470] = True  # the half-hidden flower at the lower edge
+    bud = Image.new("L", (photo.shape[1], photo.shape[0]))
+    ImageDraw.Draw(bud).ellipse((570, 388, 628, 470), fill=255)  # at the right of the lower edge
     left_half = np.zeros(photo.shape[:2], bool)
     left_half[:, :310] = True
     editor = Editor(load_backbone("bundled"), progress=True)
     trajectory = editor.invert(photo, "a photo of an orange flower")
     variants = {
         "automatic": {},
-        "extended by a mask": {"include_mask": second_flower},
+        "extended by a mask": {"include_mask": bud},
         "left half protected": {"exclude_mask": left_half},
     }
     panels = []
