@@ -15,6 +15,7 @@ from PIL import Image
 from benchmarks.edits import Edit
 from benchmarks.methods import OURS
 from benchmarks.report import SHEET
+from editing.page import document
 from editing.sheet import draw_sheet
 
 SAMPLES = 8  # edits in the sheet
@@ -76,23 +77,7 @@ def page(text: str, rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit]) ->
         figures = [("photo", thumbnail(edit.photo)), *((row["method"], row["picture"]) for row in own)]
         title = f"{edit.kind}: {edit.caption} → {asked(edit)}"
         strips.append(f"<h3>{escape(title)}</h3>\n<div class='edit'>{''.join(_figure(*one) for one in figures)}</div>")
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>Edits, measured</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-{tables}
-<h2>Every edit</h2>
-{"".join(strips)}
-</body>
-</html>
-"""
+    return document("Edits, measured", _STYLE, f"{tables}\n<h2>Every edit</h2>\n{''.join(strips)}")
 
 
 def _figure(name: str, picture: bytes) -> str:

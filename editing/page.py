@@ -73,18 +73,7 @@ def comparison_page(
     )
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in rows[0])
     body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row.values()) + "</tr>" for row in rows)
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<title>{escape(title)}</title>
-<style>:root {{ --photo: url({_embed(photo)}); }}{_STYLE}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
+    content = f"""<h1>{escape(title)}</h1>
 <div class="slider"><span>after</span><input type="range" min="0" max="100" step="any" value="50"
 aria-label="how much of the photo before is shown"><span>before</span></div>
 <div class="pairs">
@@ -93,8 +82,34 @@ aria-label="how much of the photo before is shown"><span>before</span></div>
 <div class="table"><table><thead><tr>{head}</tr></thead><tbody>
 {body}
 </tbody></table></div>
-{"".join(f"<p>{escape(note)}</p>" for note in notes)}
-<script>{_SCRIPT}</script>
+{"".join(f"<p>{escape(note)}</p>" for note in notes)}"""
+    return document(title, f":root {{ --photo: url({_embed(photo)}); }}{_STYLE}", content, _SCRIPT)
+
+
+def document(title: str, style: str, content: str, script: str = "") -> str:
+    """An HTML page that may show and run nothing but what it holds itself.
+
+    Args:
+        title: Of the browser's window, as text.
+        style: CSS.
+        content: HTML.
+        script: JavaScript; a page without one may run none.
+    """
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    if script:
+        policy += "; script-src 'unsafe-inline'"
+        content += f"\n<script>{script}</script>"
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<title>{escape(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+{content}
 </body>
 </html>
 """
