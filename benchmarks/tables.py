@@ -10,7 +10,7 @@ def markdown(rows: Sequence[Mapping[str, object]]) -> str:
     columns = list(rows[0])
 
     def cell(value: object) -> str:
-        return f"{value:.2f}" if isinstance(value, float) else str(value)
+        return f"{round(value, 2) + 0.0:.2f}" if isinstance(value, float) else str(value)  # + 0.0: no minus before 0
 
     lines = [columns, ["---"] * len(columns), *([cell(row[column]) for column in columns] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
