@@ -226,7 +226,7 @@ class Editor:
             for alignment, choice in zip(alignments, choices, strict=True)
         ]
         source_embeds, target_embeds = encode_captions(backbone, [source, *targets]).split([1, len(targets)])
-        maps, part = self.attention(trajectory), _part(photo, geometry)
+        maps, part = self.attention(trajectory), _part(np.asarray(photo.image), geometry)
         cells = [region.covered_cells(maps, part, geometry, *trajectory.latents.shape[-2:]) for region in regions]
         with self._bar("edit", trajectory.steps) as callback:
             sampled = sample_edits(
@@ -284,20 +284,17 @@ def _finish(
     latents = torch.cat([trajectory.latents[-1:], sampled.source, sampled.latents[index : index + 1]])
     ceiling, reconstruction, edited = (to_unit(pixels) for pixels in decode(backbone, latents))
     soft = region.soft_mask(maps, sampled.target_maps(index), geometry)
-    pixels, part = np.asarray(photo.image), _part(photo, geometry)
+    pixels = np.asarray(photo.image)
+    part = _part(pixels, geometry)
     texture = _texture(alignment, settings)
     enlarged = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail, texture=texture)
-    working_mask = refine_mask(soft.cpu().numpy(), np.rint(ceiling * 255).astype(np.uint8), "plain")
-    if cells is not None:
-        enlarged_cells = cv2.resize(cells.cpu().numpy().astype(np.uint8), working_mask.shape[::-1])
-        working_mask |= enlarged_cells > 0
     result, mask = composite_part(pixels, geometry.box, enlarged, _feathered_mask(soft, part, region, geometry))
     metrics = measure(
         working=to_unit(to_pixels(photo, geometry)[0]),
         ceiling=ceiling,
         reconstruction=reconstruction,
         edited=edited,
-        working_mask=working_mask,
+        working_mask=_working_mask(soft, cells, ceiling),
         photo=pixels,
         result=result,
         mask=mask,
@@ -342,10 +339,18 @@ def _texture(alignment: Alignment, settings: EditSettings) -> float:
     return float(only_colors_change(alignment, reweighted_words(alignment, settings.reweight)))
 
 
-def _part(photo: Photo, geometry: Geometry) -> np.ndarray:
-    """What the model sees of the photo, at its own size, `(H, W, 3)` uint8."""
+def _part(pixels: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """What the model sees of the photo's pixels, at their own size, `(H, W, 3)` uint8."""
     left, top, right, bottom = geometry.box
-    return np.asarray(photo.image)[top:bottom, left:right]
+    return pixels[top:bottom, left:right]
+
+
+def _working_mask(soft: torch.Tensor, cells: torch.Tensor | None, working: np.ndarray) -> np.ndarray:
+    """Where the local blend let the model edit, at the size of its pixels `working` in [0, 1], `(h, w)` bool."""
+    mask = refine_mask(soft.cpu().numpy(), np.rint(working * 255).astype(np.uint8), "plain")
+    if cells is None:
+        return mask
+    return mask | (cv2.resize(cells.cpu().numpy().astype(np.uint8), mask.shape[::-1]) > 0)
 
 
 def _local_blend(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from masks.guided import fit_local_linear
+from masks.guided import LocalLinearModel, fit_local_linear
 
 DETAIL_RADIUS, DETAIL_EPSILON = 2, 1e-4
 SMOOTHED_WIDTH = 2  # shades narrower than this many of its own pixels are what a model smooths
@@ -43,11 +43,18 @@ def enlarge_edit(
     unexplained = change - model.apply(reconstruction.astype(np.float32))
     full = photo.astype(np.float32) / 255
     result = full + model.apply(full) + cv2.resize(unexplained, size, interpolation=cv2.INTER_CUBIC)
-    shown = 1 + model.slopes.sum(-2) @ LUMINANCE  # of a shade of the photo, how much the fit alone leaves in the edit
-    missing = np.clip(texture - cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR), 0, texture)
-    darker = np.clip(result @ LUMINANCE / (full @ LUMINANCE).clip(1 / 255), 0, 1)  # what is darker has darker shades
-    result += (missing * darker * _finer_luminance(full, *reconstruction.shape[:2]))[..., None]
+    if texture:
+        result += _missing_shades(full, result, model, texture)[..., None]
     return np.clip(result * 255, 0, 255)
+
+
+def _missing_shades(photo: np.ndarray, result: np.ndarray, model: LocalLinearModel, texture: float) -> np.ndarray:
+    """What the fit leaves out of the photo's fine shades, up to a share of `texture`, `(H, W)` float32 round 0."""
+    shown = 1 + model.slopes.sum(-2) @ LUMINANCE  # of a shade of the photo, how much the fit alone leaves in the edit
+    size = (photo.shape[1], photo.shape[0])
+    missing = np.clip(texture - cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR), 0, texture)
+    darker = np.clip(result @ LUMINANCE / (photo @ LUMINANCE).clip(1 / 255), 0, 1)  # what is darker has darker shades
+    return missing * darker * _finer_luminance(photo, *shown.shape)
 
 
 def _finer_luminance(photo: np.ndarray, height: int, width: int) -> np.ndarray:
