@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import math
@@ -47,7 +48,9 @@ def smooth(width: int = 40, height: int = 32) -> Image.Image:
     return Image.fromarray(np.stack([x, y, 255 - x / 2 - y / 2], axis=-1).astype(np.uint8))
 
 
+@functools.cache
 def srgb_profile() -> bytes:
+    """One profile for every caller: each that is created carries the second it was created in."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
