@@ -109,20 +109,26 @@ Version {version} started from the weights of version {before}; channels of the 
 as `training/carry_over.py` says. The repository's history holds that version, `version-{before}` below.
 """
 
-COMMANDS = """python -m training.prepare --photos flower-photos-144.zip --photos pet-photos-144.zip \\
-    --out work/prepared.safetensors
-python -m training.autoencoder --prepared work/prepared.safetensors --folder work/autoencoder \\
-    --minutes {autoencoder[minutes]} --learning-rate {autoencoder[learning rate]}{start_autoencoder}
-python -m training.latents --prepared work/prepared.safetensors --autoencoder work/autoencoder/weights \\
+PREPARE_COMMAND = """python -m training.prepare --photos flower-photos-144.zip --photos pet-photos-144.zip \\
+    --out work/prepared.safetensors"""
+
+AUTOENCODER_COMMAND = """python -m training.autoencoder --prepared work/prepared.safetensors \\
+    --folder work/autoencoder --minutes {row[minutes]} --learning-rate {row[learning rate]}{start}"""
+
+DENOISER_COMMANDS = """python -m training.latents --prepared work/prepared.safetensors --autoencoder {encoder} \\
     --out work/latents.safetensors
 python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser \\
-    --minutes {denoiser[minutes]} --learning-rate {denoiser[learning rate]}{start_denoiser}"""
+    --minutes {row[minutes]} --learning-rate {row[learning rate]}{start}"""
 
 DECODER_COMMAND = """python -m training.autoencoder --prepared work/prepared.safetensors --folder work/decoder \\
-    --minutes {decoder} --decoder-only --start-from work/autoencoder/weights"""
+    --minutes {row[minutes]} --decoder-only --start-from {encoder}"""
 
-EXPORT_COMMAND = (
-    "python -m training.export --autoencoder work/{last}/weights --denoiser work/denoiser --out backbones/bundled"
+EXPORT_COMMAND = "python -m training.export --autoencoder {decoder} --denoiser work/denoiser --out backbones/bundled"
+
+AUTOENCODER, DENOISER, DECODER = STAGES = (
+    "autoencoder",
+    "denoiser and text encoder",
+    "decoder alone, on the finished encoder",
 )
 
 
@@ -285,33 +291,43 @@ def data_section(rows: list[dict[str, Any]]) -> str:
 
 
 def stages_of(autoencoder_logs: list[Path], denoiser_log: Path, earlier: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every stage of the training: those of `earlier` versions, then this one's autoencoder, denoiser and decoder."""
-    names = ("autoencoder", "decoder alone, on the finished encoder")
-    if not 1 <= len(autoencoder_logs) <= len(names):
-        raise typer.BadParameter(f"expected one or two logs of the autoencoder, got {len(autoencoder_logs)}")
+    """Every stage of the training: those of `earlier` versions, then this one's autoencoder, denoiser and decoder.
+
+    A version that keeps the autoencoder of the one before it gives no log of one.
+    """
+    least = 0 if earlier else 1
+    if not least <= len(autoencoder_logs) <= 2:
+        raise typer.BadParameter(
+            f"expected {'no, ' if earlier else ''}one or two logs of the autoencoder, got {len(autoencoder_logs)}"
+        )
+    logs = dict(zip((AUTOENCODER, DECODER), autoencoder_logs, strict=False)) | {DENOISER: denoiser_log}
     version = 1 + max((row["version"] for row in earlier), default=0)
-    stages = [stage(version, name, log) for name, log in zip(names, autoencoder_logs, strict=False)]
-    stages.insert(1, stage(version, "denoiser and text encoder", denoiser_log))
-    return [*earlier, *stages]
+    return [*earlier, *(stage(version, name, logs[name]) for name in STAGES if name in logs)]
+
+
+def commands_of(stages: list[dict[str, Any]]) -> str:
+    """What makes the last version again."""
+    version = stages[-1]["version"]
+    own = {row["stage"]: row for row in stages if row["version"] == version}
+    before = f"version-{version - 1}"
+    start = f" --start-from {before}" if version > 1 else ""
+    encoder = "work/autoencoder/weights" if AUTOENCODER in own else f"{before}/vae"
+    commands = [PREPARE_COMMAND]
+    if AUTOENCODER in own:
+        commands.append(AUTOENCODER_COMMAND.format(row=own[AUTOENCODER], start=start and f"{start}/vae"))
+    commands.append(DENOISER_COMMANDS.format(row=own[DENOISER], encoder=encoder, start=start))
+    if DECODER in own:
+        commands.append(DECODER_COMMAND.format(row=own[DECODER], encoder=encoder))
+    commands.append(EXPORT_COMMAND.format(decoder="work/decoder/weights" if DECODER in own else encoder))
+    return "\n".join(commands)
 
 
 def recipe_section(stages: list[dict[str, Any]], rows: list[dict[str, Any]], hardware: str) -> str:
     """How it was trained, and the commands of the last version."""
     version = stages[-1]["version"]
-    own = [row for row in stages if row["version"] == version]
     kinds = Counter(kind_of(row) for row in rows if row["split"] == "train")
     plurals = {"flower": "flowers", "dyed": "dyed flowers", "pet": "pets"}
     started = version > 1
-    commands = [
-        COMMANDS.format(
-            autoencoder=own[0],
-            denoiser=own[1],
-            start_autoencoder=f" --start-from version-{version - 1}/vae" if started else "",
-            start_denoiser=f" --start-from version-{version - 1}" if started else "",
-        )
-    ]
-    commands += [DECODER_COMMAND.format(decoder=row["minutes"]) for row in own[2:]]
-    commands.append(EXPORT_COMMAND.format(last="decoder" if own[2:] else "autoencoder"))
     return RECIPE.format(
         hardware=hardware,
         stages=markdown(stages),
@@ -324,7 +340,7 @@ def recipe_section(stages: list[dict[str, Any]], rows: list[dict[str, Any]], har
         sampling=", ".join(f"{share:.0%} {plurals[kind]}" for kind, share in SAMPLING.items() if kinds[kind]),
         dyes=DYES_PER_PHOTO,
         grounding=GROUNDING,
-        commands="\n".join(commands),
+        commands=commands_of(stages),
     )
 
 
@@ -349,17 +365,19 @@ def _listed(values: list[int]) -> str:
 def main(
     evaluation: Annotated[Path, typer.Option(help="the evaluation.json that training.evaluate wrote")],
     prepared: Annotated[Path, typer.Option(help="the file that training.prepare wrote")],
-    autoencoder_log: Annotated[list[Path], typer.Option(help="of the autoencoder; again for its decoder alone")],
     denoiser_log: Annotated[Path, typer.Option(help="the denoiser's log.jsonl")],
     hardware: Annotated[str, typer.Option(help="what it was trained on, in words")],
     out: Annotated[Path, typer.Option(help="the card to write, in the model's folder")],
+    autoencoder_log: Annotated[
+        list[Path] | None, typer.Option(help="of the autoencoder; again for its decoder alone; none where it was kept")
+    ] = None,
     earlier: Annotated[Path | None, typer.Option(help="training.json of the model that this one started from")] = None,
 ) -> None:
     """Write the model card, the list of photos and the stages of the training."""
     if earlier and earlier.resolve() == (out.parent / "training.json").resolve():
         raise typer.BadParameter(f"expected the training.json of another version, got this model's own: {earlier}")
     figures, rows = json.loads(evaluation.read_text()), rows_of(prepared)
-    stages = stages_of(autoencoder_log, denoiser_log, json.loads(earlier.read_text()) if earlier else [])
+    stages = stages_of(autoencoder_log or [], denoiser_log, json.loads(earlier.read_text()) if earlier else [])
     sections = [
         HEADER,
         introduction(out.parent),

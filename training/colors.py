@@ -22,25 +22,11 @@ _HUE_ARCS = (
     ("pink", 300, 346),
     ("red", 346, 360),
 )
-# Where a recoloured petal lands: hue in degrees, saturation of a white petal once it is dyed, value gain.
-_DYES = {
-    "yellow": (54, 0.85, 1.0),
-    "red": (357, 0.88, 0.9),
-    "pink": (332, 0.48, 1.05),
-    "orange": (27, 0.9, 1.0),
-    "purple": (280, 0.6, 0.85),
-}
 
 
 def to_hsv(image: np.ndarray) -> np.ndarray:
     """RGB uint8 `(H, W, 3)` to float32 `(H, W, 3)`: hue in degrees, saturation and value in [0, 1]."""
     return cv2.cvtColor(image.astype(np.float32) / 255.0, cv2.COLOR_RGB2HSV)
-
-
-def from_hsv(hsv: np.ndarray) -> np.ndarray:
-    """The inverse of `to_hsv`."""
-    rgb = cv2.cvtColor(hsv.astype(np.float32), cv2.COLOR_HSV2RGB)
-    return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
 
 
 def color_masks(image: np.ndarray) -> dict[str, np.ndarray]:
@@ -96,24 +82,3 @@ def segment_flower(image: np.ndarray, color: str) -> np.ndarray | None:
     overlap = (mask & pixels).sum() / max((mask | pixels).sum(), 1)
     stands_out = 0.06 < mask.mean() < 0.75 and overlap > 0.5 and mask[frame].mean() < 0.7 * mask[~frame].mean()
     return mask if stands_out else None
-
-
-def recolor(image: np.ndarray, mask: np.ndarray, color: str, to_color: str) -> np.ndarray:
-    """`image` with the petals inside `mask` dyed from `color` to `to_color`; leaves, heart and background stay."""
-    masks = color_masks(image)
-    petals = masks["white"] | masks["gray"] if color == "white" else masks[color]
-    soft = cv2.GaussianBlur((petals & mask).astype(np.float32), (0, 0), 1.0)[..., None]
-    hue, saturation, value = np.moveaxis(to_hsv(image), -1, 0)
-    if to_color == "white":
-        dyed = np.stack([hue, saturation * 0.1, np.clip(value * 0.5 + 0.48, 0, 1)], -1)
-    else:
-        to_hue, strength, gain = _DYES[to_color]
-        if color == "white":
-            new_saturation = np.full_like(saturation, strength)
-        else:
-            spread = saturation / max(float(saturation[petals & mask].mean()), 1e-3)
-            new_saturation = np.clip(strength * spread, 0, 1)
-        new_value = np.clip(value * gain + (0.15 if to_color in ("pink", "yellow") else 0.0), 0, 1)
-        dyed = np.stack([np.full_like(hue, to_hue), new_saturation, new_value], -1)
-    blend = image * (1 - soft) + from_hsv(dyed) * soft
-    return np.rint(blend).astype(np.uint8)

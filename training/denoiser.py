@@ -29,7 +29,7 @@ from training.carry_over import carry_over
 from training.grounding import SHARE, cross_attention_maps, grounding_loss
 from training.latents import kind_of
 from training.run import Run, autocast, average_of, pick_device
-from training.tokenizer import MAX_LENGTH, build_tokenizer
+from training.tokenizer import MAX_LENGTH, tokenizer_in
 
 EMPTY_CAPTIONS = 0.12  # share of samples that teach the unconditional prediction (Ho and Salimans 2022)
 MIN_SNR = 5.0  # Hang et al., ICCV 2023
@@ -198,19 +198,18 @@ def main(
     batch_size: int = 32,
     learning_rate: float = 8e-4,
     ema_decay: float = 0.999,
-    start_from: Annotated[Path | None, typer.Option(help="model to start from, of the same words")] = None,
+    start_from: Annotated[Path | None, typer.Option(help="model to start from, with its tokenizer")] = None,
 ) -> None:
     """Train the denoiser and the text encoder."""
     device = pick_device()
     torch.manual_seed(0)
     photos, test_photos = LatentPhotos(latents, "train"), LatentPhotos(latents, "test")
-    tokenizer = build_tokenizer(photos.rows, folder / "tokenizer")
+    tokenizer = tokenizer_in(folder / "tokenizer", photos.rows, start_from)
     scheduler = build_scheduler()
     channels, _, side = photos.latents.shape[1:]
     unet = build_unet(side, channels).to(memory_format=torch.channels_last)
     models = nn.ModuleDict({"unet": unet, "text_encoder": build_text_encoder(tokenizer)}).to(device)
     if start_from and not (folder / "checkpoint.pt").exists():
-        check_words(start_from, tokenizer)
         carry_over(UNet2DConditionModel.from_pretrained(start_from / "unet"), unet)
         carry_over(CLIPTextModel.from_pretrained(start_from / "text_encoder"), models["text_encoder"])
     average = average_of(models, ema_decay)
@@ -251,12 +250,6 @@ def main(
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     print(summary)
-
-
-def check_words(model: Path, tokenizer: CLIPTokenizer) -> None:
-    """Refuse a model whose tokens mean other words than those of `tokenizer`."""
-    if CLIPTokenizer.from_pretrained(model / "tokenizer").get_vocab() != tokenizer.get_vocab():
-        raise typer.BadParameter(f"expected a model of the same vocabulary, got {model}; train without --start-from")
 
 
 def save(models: nn.ModuleDict, folder: Path) -> None:

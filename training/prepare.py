@@ -22,7 +22,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from training.colors import FLOWER_COLORS, recolor, segment_flower
+from training.colors import FLOWER_COLORS, segment_flower
+from training.dyes import dye_as, find_petals
 
 LOW_CONFIDENCE = 0.25  # a colour guessed with less is left out of the caption
 DYES_PER_PHOTO = 3
@@ -50,10 +51,13 @@ def expand(row: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     row = {**row, "object": mask}
     rows = [row]
     if mask is not None and row["split"] == "train":
+        rng = np.random.default_rng(seed)
+        petals = find_petals(row["image"], mask, row["color"])
         others = [color for color in FLOWER_COLORS if color != row["color"]]
-        for color in np.random.default_rng(seed).permutation(others)[:DYES_PER_PHOTO]:
-            dyed = recolor(row["image"], mask, row["color"], str(color))
-            rows.append({**row, "image": dyed, "color": str(color), "dyed": True})
+        for color in map(str, rng.permutation(others)[:DYES_PER_PHOTO]):
+            dyed = dye_as(row["image"], petals, color, rng)
+            if dyed is not None:
+                rows.append({**row, "image": dyed, "color": color, "dyed": True})
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -60,4 +61,17 @@ def build_tokenizer(rows: list[dict[str, Any]], folder: Path) -> CLIPTokenizer:
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges)]) + "\n")
     config = {"model_max_length": MAX_LENGTH, "pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def tokenizer_in(folder: Path, rows: list[dict[str, Any]], start_from: Path | None) -> CLIPTokenizer:
+    """The tokenizer in `folder`; where there is none yet, that of the model `start_from`, else one learnt from `rows`.
+
+    A model's words are its tokens' embeddings, so whoever goes on from its weights goes on with its tokens.
+    """
+    if folder.exists():
+        return CLIPTokenizer.from_pretrained(folder)
+    if start_from is None:
+        return build_tokenizer(rows, folder)
+    shutil.copytree(start_from / "tokenizer", folder)
     return CLIPTokenizer.from_pretrained(folder)

@@ -12,7 +12,7 @@ import typer
 from safetensors.numpy import save_file
 
 from backbones.backbone import Backbone
-from training.card import main, parameters
+from training.card import AUTOENCODER, DECODER, DENOISER, commands_of, main, parameters, stages_of
 from training.classifier import LABELS
 from training.evaluate import summary_table
 
@@ -76,7 +76,7 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
     card = model / "MODEL_CARD.md"
     (tmp_path / "summary.json").write_text(json.dumps({"learning_rate": 0.002}))
     files = tmp_path / "evaluation.json", tmp_path / "prepared.safetensors"
-    main(*files, [log, log], log, "a slide rule", card)
+    main(*files, log, "a slide rule", card, [log, log])
     text = card.read_text()
     assert text.startswith("---\nlicense: cc-by-sa-4.0\n")
     for expected in ("a slide rule", "26.30", "Goals missed: species obeyed.", "| 180 | 2 | 25 |", "32x32", "decoder"):
@@ -89,9 +89,9 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
     stages = json.loads((model / "training.json").read_text())
     assert [row["version"] for row in stages] == [1, 1, 1]
     with pytest.raises(typer.BadParameter, match="another version"):
-        main(*files, [log], log, "chalk", card, model / "training.json")
+        main(*files, log, "chalk", card, [log], model / "training.json")
     earlier = (model / "training.json").rename(tmp_path / "earlier.json")
-    main(*files, [log], log, "chalk", card, earlier)
+    main(*files, log, "chalk", card, [log], earlier)
     assert json.loads((model / "training.json").read_text())[:3] == stages
     text = card.read_text()
     for expected in (
@@ -101,3 +101,25 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
         "0.002",
     ):
         assert expected in text
+
+
+def rows_of_version(version: int, *names: str) -> list[dict[str, Any]]:
+    return [{"version": version, "stage": name, "minutes": 7, "learning rate": "0.001"} for name in names]
+
+
+def test_the_commands_are_those_of_the_last_version() -> None:
+    first = rows_of_version(1, AUTOENCODER, DENOISER, DECODER)
+    commands = commands_of(first)
+    assert "version-" not in commands
+    assert "--decoder-only --start-from work/autoencoder/weights" in commands
+    assert "training.export --autoencoder work/decoder/weights" in commands
+    commands = commands_of([*first, *rows_of_version(2, DENOISER)])
+    assert "training.autoencoder" not in commands
+    assert "training.latents --prepared work/prepared.safetensors --autoencoder version-1/vae" in commands
+    assert "--minutes 7 --learning-rate 0.001 --start-from version-1" in commands
+    assert "training.export --autoencoder version-1/vae" in commands
+
+
+def test_the_first_version_has_an_autoencoder(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="one or two logs"):
+        stages_of([], tmp_path / "log.jsonl", [])

@@ -1,13 +1,12 @@
-"""Colours are named as people would, and dyeing touches petals alone."""
+"""Colours are named as people would."""
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 import pytest
+from skimage.color import rgb2hsv
 
-from training.colors import FLOWER_COLORS, color_masks, from_hsv, name_color, recolor, segment_flower, to_hsv
+from training.colors import FLOWER_COLORS, color_masks, name_color, segment_flower, to_hsv
 
 PATCHES = {
     "white": (245, 245, 240),
@@ -40,9 +39,9 @@ def test_the_names_share_out_the_pixels() -> None:
     assert (sum(mask.astype(int) for mask in color_masks(image).values()) == 1).all()
 
 
-def test_hsv_round_trip() -> None:
+def test_hsv_is_that_of_scikit_image() -> None:
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    assert np.abs(from_hsv(to_hsv(image)).astype(int) - image).max() <= 1
+    np.testing.assert_allclose(to_hsv(image), rgb2hsv(image) * (360, 1, 1), atol=1e-3)
 
 
 @pytest.mark.parametrize("color", FLOWER_COLORS)
@@ -56,13 +55,3 @@ def test_a_flower_is_found_by_its_color(color: str) -> None:
 def test_a_color_that_does_not_stand_out_gives_no_flower() -> None:
     assert segment_flower(flower("red")[0], "purple") is None
     assert segment_flower(np.full((64, 64, 3), PATCHES["red"], np.uint8), "red") is None
-
-
-@pytest.mark.parametrize(("color", "to_color"), list(permutations(FLOWER_COLORS, 2)))
-def test_dyeing_turns_the_petals_and_nothing_else(color: str, to_color: str) -> None:
-    image, disc = flower(color)
-    dyed = recolor(image, disc, color, to_color)
-    y, x = np.mgrid[:96, :96] - 48
-    inside, outside = y**2 + x**2 < 20**2, y**2 + x**2 > 30**2
-    assert name_color(dyed, inside) == to_color
-    assert (dyed[outside] == image[outside]).all()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from training.captions import known_words, random_caption
-from training.tokenizer import MAX_LENGTH, build_tokenizer, learn_merges, merge
+from training.tokenizer import MAX_LENGTH, build_tokenizer, learn_merges, merge, tokenizer_in
 
 ROWS = [{"flower": "rose", "color": "red", "background": "green"}, {"animal": "cat", "breed": "bengal"}]
 
@@ -37,3 +37,12 @@ def test_word_by_word_equals_the_whole_caption(tmp_path: Path) -> None:
     assert len(ids["rose"]) == 1
     assert len(ids["abyssinian"]) > 1
     assert len(tokenizer) == max(tokenizer.get_vocab().values()) + 1
+
+
+def test_a_model_s_tokens_are_kept(tmp_path: Path) -> None:
+    other = [{"animal": "cat", "breed": "bengal"}]
+    first = tokenizer_in(tmp_path / "first" / "tokenizer", ROWS, None)
+    second = tokenizer_in(tmp_path / "second" / "tokenizer", other, tmp_path / "first")
+    again = tokenizer_in(tmp_path / "second" / "tokenizer", other, None)
+    assert first.get_vocab() == second.get_vocab() == again.get_vocab()
+    assert tokenizer_in(tmp_path / "third" / "tokenizer", other, None).get_vocab() != first.get_vocab()
