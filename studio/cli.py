@@ -6,7 +6,7 @@ import sys
 import warnings
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 import typer
@@ -22,6 +22,7 @@ from editing.edit import Editor, EditResult
 from editing.settings import EditSettings, InversionSettings
 from editing.sheet import format_metrics
 from inversion.trajectory import Trajectory
+from studio.options import spread_settings
 from studio.sheets import attention_sheet
 
 app = typer.Typer(
@@ -41,77 +42,24 @@ Region = Annotated[
     tuple[int, int, int, int] | None,
     typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="the part of the photo to work on, in pixels"),
 ]
-Inversion = Annotated[str, typer.Option(help="null_text, negative_prompt, direct or ddim")]
-Steps = Annotated[int, typer.Option(help="denoising steps")]
-GuidanceScale = Annotated[
-    float | None, typer.Option(help="how strongly the edit follows the new caption; by default what suits the model")
-]
-MaxInnerSteps = Annotated[int, typer.Option(help="null-text updates at each step")]
-NullTextStart = Annotated[str, typer.Option(help="whose embedding null-text starts from: empty or caption")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
-
-_INVERSION, _EDIT = InversionSettings(), EditSettings()
 
 
 @app.command()
+@spread_settings
 def edit(
     context: typer.Context,
     photo: Photo,
     caption: CaptionText,
     new_caption: NewCaption,
     out: Annotated[Path, typer.Option("--out", "-o", help="where the edit goes: .png, .jpg, .webp, .tiff")],
+    *,
     model: Model = "bundled",
     device: Device = None,
     dtype: Dtype = None,
     region: Region = None,
-    inversion: Inversion = _INVERSION.inversion,
-    steps: Steps = _INVERSION.steps,
-    guidance_scale: GuidanceScale = _INVERSION.guidance_scale,
-    max_inner_steps: MaxInnerSteps = _INVERSION.max_inner_steps,
-    null_text_start: NullTextStart = _INVERSION.null_text_start,
-    cross_replace: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="when the photo's cross-attention is kept: 0.8, 0.1:0.8, or a word's own: pink=0:0.4; repeatable"
-        ),
-    ] = None,
-    self_replace: Annotated[
-        str, typer.Option(help="when its self-attention is, which holds the layout: 0.4 or 0.1:0.4")
-    ] = str(_EDIT.self_replace),
-    control: Annotated[str, typer.Option(help="what a swapped word looks at: auto, replace or refine")] = _EDIT.control,
-    emphasis: Annotated[float, typer.Option(help="weight of the words that NEW_CAPTION brings")] = _EDIT.emphasis,
-    reweight: Annotated[
-        list[str] | None, typer.Option(help="one word's weight instead: pink=2; 0 turns it off; repeatable")
-    ] = None,
-    blend_words: Annotated[
-        list[str] | None, typer.Option(help="a word that says where to edit, instead of the changed ones; repeatable")
-    ] = None,
-    protect_words: Annotated[list[str] | None, typer.Option(help="a word that must not change; repeatable")] = None,
-    include_mask: Annotated[Path | None, typer.Option(help="picture: white is always edited")] = None,
-    exclude_mask: Annotated[Path | None, typer.Option(help="picture: white is never edited")] = None,
-    local_blend: Annotated[bool, typer.Option(help="restore what lies outside the mask")] = _EDIT.local_blend,
-    blend_start: Annotated[float, typer.Option(help="share of the steps before that begins")] = _EDIT.blend_start,
-    cell_share: Annotated[
-        float, typer.Option(help="share of a latent cell inside the mask from which it is edited; 1: the maps decide")
-    ] = _EDIT.cell_share,
-    mask_rule: Annotated[str, typer.Option(help="otsu, midrange or published")] = _EDIT.mask_rule,
-    mask_threshold: Annotated[float | None, typer.Option(help="0 to 1, instead of the rule's own")] = None,
-    mask_spread: Annotated[
-        int, typer.Option(help="times a word's heat is carried along self-attention")
-    ] = _EDIT.mask_spread,
-    refinement: Annotated[
-        str, typer.Option(help="how the mask finds edges: guided, grabcut or plain")
-    ] = _EDIT.refinement,
-    feather: Annotated[float, typer.Option(help="fade inside the mask, a share of the longer side")] = _EDIT.feather,
-    keep_detail: Annotated[
-        bool, typer.Option(help="carry the photo's own texture through the edit")
-    ] = _EDIT.keep_detail,
-    texture: Annotated[
-        float | None,
-        typer.Option(help="least share of the fine texture that stays; by default all if only colours change"),
-    ] = _EDIT.texture,
-    exact: Annotated[bool, typer.Option(help="follow the inversion exactly")] = _EDIT.exact,
-    seed: Annotated[int, typer.Option(help="recorded; a photo's edit draws no random numbers")] = _EDIT.seed,
+    inversion: InversionSettings,
+    settings: EditSettings,
     sheet: Annotated[Path | None, typer.Option(help="also write one picture that shows the whole edit")] = None,
     mask_out: Annotated[Path | None, typer.Option(help="also write the mask")] = None,
     trajectory: Annotated[
@@ -120,42 +68,12 @@ def edit(
     overwrite: Overwrite = False,
 ) -> None:
     """Edit PHOTO, which shows CAPTION, into NEW_CAPTION."""
-    settings = EditSettings(
-        cross_replace=read_windows(cross_replace, _EDIT.cross_replace),
-        self_replace=read_window(self_replace),
-        control=control,
-        emphasis=emphasis,
-        reweight=read_weights(reweight or []),
-        blend_words=blend_words or None,
-        protect_words=protect_words or [],
-        include_mask=include_mask,
-        exclude_mask=exclude_mask,
-        local_blend=local_blend,
-        blend_start=blend_start,
-        cell_share=cell_share,
-        mask_rule=mask_rule,
-        mask_threshold=mask_threshold,
-        mask_spread=mask_spread,
-        refinement=refinement,
-        feather=feather,
-        keep_detail=keep_detail,
-        texture=texture,
-        exact=exact,
-        seed=seed,
-    )
-    inversion_settings = InversionSettings(
-        inversion=inversion,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        max_inner_steps=max_inner_steps,
-        null_text_start=null_text_start,
-    )
     opened = open_photo(photo)
     for target in filter(None, (out, sheet, mask_out)):
         check_target(target, opened, overwrite=overwrite)
     editor = Editor(announce(load_backbone(model, device, read_dtype(dtype))), progress=True)
     if trajectory is None:
-        path = editor.invert(opened, caption, inversion_settings, region=region)
+        path = editor.invert(opened, caption, inversion, region=region)
     else:
         check_left_alone(context, "region", *(field.name for field in fields(InversionSettings)))
         path = Trajectory.load(trajectory)
@@ -166,33 +84,24 @@ def edit(
 
 
 @app.command()
+@spread_settings
 def invert(
     photo: Photo,
     caption: CaptionText,
     out: Annotated[Path, typer.Option("--out", "-o", help="where the inversion goes: .safetensors")],
+    *,
     model: Model = "bundled",
     device: Device = None,
     dtype: Dtype = None,
     region: Region = None,
-    inversion: Inversion = _INVERSION.inversion,
-    steps: Steps = _INVERSION.steps,
-    guidance_scale: GuidanceScale = _INVERSION.guidance_scale,
-    max_inner_steps: MaxInnerSteps = _INVERSION.max_inner_steps,
-    null_text_start: NullTextStart = _INVERSION.null_text_start,
+    inversion: InversionSettings,
     overwrite: Overwrite = False,
 ) -> None:
     """Invert PHOTO once and save it, for `edit --trajectory`."""
-    settings = InversionSettings(
-        inversion=inversion,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        max_inner_steps=max_inner_steps,
-        null_text_start=null_text_start,
-    )
     opened = open_photo(photo)
     check_target(out, opened, overwrite=overwrite, suffix=".safetensors")
     editor = Editor(announce(load_backbone(model, device, read_dtype(dtype))), progress=True)
-    editor.invert(opened, caption, settings, region=region).save(out)
+    editor.invert(opened, caption, inversion, region=region).save(out)
     typer.echo(f"wrote {out}")
 
 
@@ -205,7 +114,7 @@ def attention(
     device: Device = None,
     dtype: Dtype = None,
     region: Region = None,
-    steps: Steps = _INVERSION.steps,
+    steps: Annotated[int, typer.Option(help="denoising steps")] = InversionSettings.steps,
     over_steps: Annotated[bool, typer.Option("--over-steps", help="every content word from noise to photo")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -219,13 +128,14 @@ def attention(
 
 
 @app.command()
+@spread_settings
 def compare(
     photo: Photo,
     caption: CaptionText,
     new_caption: NewCaption,
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")],
+    *,
     mask: Annotated[Path | None, typer.Option(help="picture: white is inpainted, beside the edit's own mask")] = None,
-    seed: Annotated[int, typer.Option(help="of the noise that inpainting starts from")] = _EDIT.seed,
     model: Model = "bundled",
     inpaint_model: Annotated[
         str | None, typer.Option(help="a folder or hub id of a model trained to inpaint, compared as well")
@@ -233,11 +143,8 @@ def compare(
     device: Device = None,
     dtype: Dtype = None,
     region: Region = None,
-    inversion: Inversion = _INVERSION.inversion,
-    steps: Steps = _INVERSION.steps,
-    guidance_scale: GuidanceScale = _INVERSION.guidance_scale,
-    max_inner_steps: MaxInnerSteps = _INVERSION.max_inner_steps,
-    null_text_start: NullTextStart = _INVERSION.null_text_start,
+    inversion: InversionSettings,
+    settings: EditSettings,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit PHOTO and inpaint it with the same words, side by side: pictures, figures and a page with a slider."""
@@ -251,16 +158,12 @@ def compare(
         mask=mask,
         model=announce(load_backbone(model, device, number_format)),
         inpaint_model=inpaint_model,
-        seed=seed,
         device=device,
         dtype=number_format,
         region=region,
         progress=True,
-        inversion=inversion,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        max_inner_steps=max_inner_steps,
-        null_text_start=null_text_start,
+        **vars(inversion),
+        **vars(settings),
     )
     comparison.save(out, overwrite=overwrite)
     typer.echo(comparison.table())
@@ -340,39 +243,6 @@ def report(result: EditResult, out: Path) -> None:
     typer.echo(f"wrote {out}: {format_metrics(result.metrics)}")
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
-
-
-def read_window(text: str) -> float | tuple[float, float]:
-    """`0.8` or `0.1:0.8`."""
-    try:
-        parts = [float(part) for part in text.split(":")]
-    except ValueError:
-        parts = []
-    if len(parts) not in (1, 2):
-        raise EditRealError(f"expected a window such as 0.8 or 0.1:0.8, got {text!r}")
-    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
-
-
-def read_windows(texts: list[str] | None, default: Any) -> Any:
-    """Windows with and without a word; the one without is everyone else's."""
-    if not texts:
-        return default
-    pairs = [text.rpartition("=") for text in texts]
-    return {"default": default, **{word or "default": read_window(window) for word, _, window in pairs}}
-
-
-def read_weights(texts: list[str]) -> dict[str, float]:
-    """`word=2` for every word."""
-    weights = {}
-    for text in texts:
-        word, _, number = text.rpartition("=")
-        try:
-            weights[word] = float(number)
-        except ValueError:
-            word = ""
-        if not word:
-            raise EditRealError(f"expected a word and its weight such as pink=2, got {text!r}")
-    return weights
 
 
 def read_dtype(name: str | None) -> torch.dtype | None:

@@ -35,6 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
         (cli.edit, EditSettings),
         (cli.edit, InversionSettings),
         (cli.invert, InversionSettings),
+        (cli.compare, EditSettings),
         (cli.compare, InversionSettings),
     ],
 )
@@ -116,13 +117,16 @@ def test_compare_writes_a_folder(
     Image.fromarray(np.tri(40, 48, dtype=np.uint8) * 255).save(mask)
     before, out = photo.read_bytes(), folder / "comparison"
     arguments = compare_arguments(photo, model_folder, out)
-    assert run(monkeypatch, *arguments, "--mask", mask, "--seed", 3) == 0
+    options = ["--mask", mask, "--seed", 3, "--protect-words", "photo", "--reweight", "green=2", "--exclude-mask", mask]
+    assert run(monkeypatch, *arguments, *options) == 0
     assert photo.read_bytes() == before
     assert {path.name for path in folder.iterdir()} == {"comparison", "mask.png", "photo.png"}
     names = {path.name for path in out.iterdir()}
     assert {"index.html", "comparison.csv", "sheet.png", "photo.png", "blended-inpainting-your-mask.png"} <= names
     said = capsys.readouterr()
     assert "| Telea, your mask |" in said.out and "index.html" in said.out
+    edited, original = (np.asarray(Image.open(path)) for path in (out / "edit-real.png", photo))
+    assert (edited[np.tri(40, 48) > 0] == original[np.tri(40, 48) > 0]).all()  # what --exclude-mask is for
     assert run(monkeypatch, *arguments) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert run(monkeypatch, *arguments, "--overwrite") == 0
@@ -137,6 +141,8 @@ def test_compare_writes_a_folder(
         (["-o", "."], "the photo's"),
         (["--inpaint-model", "no/such-model"], "no/such-model"),
         (["--region", "0", "0", "900", "9"], "region"),
+        (["--reweight", "hat=2"], "'hat'"),
+        (["--self-replace", ""], "window"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(
