@@ -316,6 +316,8 @@ def _finish(
             "inversion": trajectory.method,
             "steps": trajectory.steps,
             "guidance_scale": trajectory.guidance_scale,
+            "inner_steps": trajectory.inner_steps,
+            "null_text_start": trajectory.null_text_start,
             **{field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)},
             "texture": texture,
             "source_words": [word.text for word in region.source_words],

@@ -74,7 +74,7 @@ def invert(
             backbone, schedule, pivots, prompt_embeds, start, guidance_scale, callback=callback, **options
         )
         uncond_embeds = tuned.uncond_embeds
-        report = {"inner_steps": tuned.inner_steps, "losses": tuned.losses}
+        report = {"null_text_start": null_text_start, "inner_steps": tuned.inner_steps, "losses": tuned.losses}
     elif method == "negative_prompt":
         uncond_embeds = negative_prompt_embeds(prompt_embeds, steps)
     else:

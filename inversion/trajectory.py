@@ -35,6 +35,7 @@ class Trajectory:
         fingerprint: Of the model.
         dtype: Of the network, such as `float32`.
         geometry: The photo's size, the box that the model saw and its working size, as plain numbers.
+        null_text_start: Whose embedding null-text started from, `empty` or `caption`; empty for other methods.
         inner_steps: Null-text updates at each timestep, where there were any.
         losses: Null-text's squared error at each timestep.
     """
@@ -50,6 +51,7 @@ class Trajectory:
     fingerprint: str
     dtype: str
     geometry: dict[str, Any]
+    null_text_start: str = ""
     inner_steps: tuple[int, ...] = ()
     losses: tuple[float, ...] = ()
 

@@ -134,6 +134,7 @@ def test_null_text_starts_from_the_empty_caption_or_from_the_caption(backbone: B
     for start, text in (("empty", ""), ("caption", CAPTION)):
         tuned = invert(backbone, latents, CAPTION, steps=2, max_inner_steps=0, null_text_start=start)
         assert torch.equal(tuned.uncond_embeds, encode_prompt(backbone, text).expand(2, -1, -1))
+        assert tuned.null_text_start == start
     with pytest.raises(EditRealError, match="null_text_start"):
         invert(backbone, latents, CAPTION, steps=2, null_text_start="noise")
 
