@@ -14,7 +14,7 @@ setup: $(STAMP) ## create .venv and install edit-real in it, with what developme
 
 demo: export HF_HUB_OFFLINE := 1
 demo: $(STAMP) ## run the demo edits with the bundled model, offline
-	$(BIN)/edit-real demo
+	$(BIN)/edit-real demo --overwrite
 
 test: export HF_HUB_OFFLINE := 1
 test: $(STAMP) ## run the quick tests, offline, on the CPU

@@ -119,7 +119,7 @@ def behind(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
 
 
 def report(rows: Sequence[Mapping[str, Any]], steps: int, missing: Mapping[str, str]) -> str:
-    """Everything as Markdown: the means over those edits that every method could do.
+    """Everything as Markdown: the means over those edits that every method could do, methods that failed always aside.
 
     Args:
         rows: For each edit and method what `judge.measure` returns, with `method`, `name`, `kind` and `error`.
@@ -127,7 +127,12 @@ def report(rows: Sequence[Mapping[str, Any]], steps: int, missing: Mapping[str, 
         missing: Why measures are not available, by measure.
     """
     failed = [row for row in rows if row["error"]]
-    rows = [row for row in rows if row["name"] not in {other["name"] for other in failed}]
+    hopeless = {name for name, own in by_method(rows).items() if all(row["error"] for row in own)}
+    incomplete = {row["name"] for row in failed if row["method"] not in hopeless}
+    rows = [row for row in rows if row["method"] not in hopeless and row["name"] not in incomplete]
+    left_out = [f"*Left out, since {row['method']} failed: {row['name']}, {row['error']}.*" for row in failed]
+    if OURS not in by_method(rows):
+        return "\n\n".join(["# Edits, measured", f"There is no edit that {OURS} and the others did.", *left_out]) + "\n"
     names = {
         kind: {row["name"] for row in rows if row["kind"] == kind} for kind in dict.fromkeys(r["kind"] for r in rows)
     }
@@ -157,8 +162,7 @@ def report(rows: Sequence[Mapping[str, Any]], steps: int, missing: Mapping[str, 
         unavailable = ", ".join(name for name, why in missing.items() if why == reason)
         parts.append(f"Not available: {unavailable}, since {reason}.")
     parts += ["## Cost", cost_table(rows), "## What the columns say", NOTES.strip()]
-    parts += [f"*Left out, since {row['method']} failed: {row['name']}, {row['error']}.*" for row in failed]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *left_out]) + "\n"
 
 
 def _cell(value: float) -> str:

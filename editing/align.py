@@ -21,6 +21,10 @@ COLORS = frozenset(
     "black white gray grey red orange yellow green blue purple pink brown violet turquoise cyan magenta beige crimson "
     "scarlet maroon navy teal tan golden silver blond blonde bright dark light pale".split()
 )
+THINGS_IN_ING = frozenset(
+    "awning building ceiling clothing drawing duckling earring evening lightning morning painting pudding railing "
+    "seedling spring stocking string wedding".split()
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,11 @@ class Alignment:
         """Whether the same words stand in another order."""
         order = [j for _, j in sorted(self.matches)]
         return order != sorted(order)
+
+    @property
+    def only_moves(self) -> bool:
+        """Whether that is all that happens to them."""
+        return self.moved and not (self.swaps or self.removed or self.added)
 
     def carry_matrix(self, *, swaps: bool = True) -> torch.Tensor:
         """How the source tokens' attention falls to the target's tokens, `(K, K)`, rows from source.
@@ -86,9 +95,10 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
     """Aligns two captions by their words, not their tokens, so that a word's token count cannot shift the rest.
 
     Equal words that keep their order are matched first (a longest common subsequence in which content words count
-    more than function words), then equal words that moved. Between two matches, what is left on both sides
-    is swapped from the right, where English keeps the noun: in "rose" -> "yellow tulip" the rose turns tulip and
-    yellow is added.
+    more than function words), then equal words that moved, unless they came to describe another noun: in "a red rose
+    and a white tulip" -> "a white rose and a red tulip" two colours are swapped. Between two matches, what is left on
+    both sides is swapped from the right, where English keeps the noun: in "rose" -> "yellow tulip" the rose turns tulip
+    and yellow is added.
     """
     matches = list(_common_subsequence(source.words, target.words))
     anchors = [(-1, -1), *matches, (len(source.words), len(target.words))]
@@ -96,7 +106,7 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
     free_target = set(range(len(target.words))) - {j for _, j in matches}
     for i in sorted(free_source):
         word = source.words[i]
-        moved = [j for j in sorted(free_target) if target.words[j].key == word.key]
+        moved = [j for j in sorted(free_target) if target.words[j].key == word.key and _moved(source, i, target, j)]
         if moved:
             matches.append((i, moved[0]))
             free_source.discard(i)
@@ -173,7 +183,14 @@ def head_of(caption: Caption, index: int) -> int:
 
 def is_content(word: Word) -> bool:
     """Neither punctuation nor a function word nor an "-ing" form, which links a thing to what it does."""
-    return not (word.is_punctuation or word.key in FUNCTION_WORDS or (word.key.endswith("ing") and len(word.key) > 5))
+    does = word.key.endswith("ing") and len(word.key) > 5 and word.key not in THINGS_IN_ING
+    return not (word.is_punctuation or word.key in FUNCTION_WORDS or does)
+
+
+def _moved(source: Caption, i: int, target: Caption, j: int) -> bool:
+    """Whether a word that stands elsewhere is still said of the same: it is a noun, or describes an equal one."""
+    noun, new_noun = head_of(source, i), head_of(target, j)
+    return noun == i or new_noun == j or source.words[noun].key == target.words[new_noun].key
 
 
 def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int], set[int]]:
@@ -184,8 +201,19 @@ def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int]
 
 
 def _content(caption: Caption, indices: set[int]) -> list[Word]:
+    """The content words at `indices`; where there are none, the nouns that the function words there lead to."""
     words = [caption.words[index] for index in sorted(indices) if caption.words[index].positions]
-    return [word for word in words if is_content(word)] or [word for word in words if not word.is_punctuation]
+    content = [word for word in words if is_content(word)]
+    if content or all(word.is_punctuation for word in words):
+        return content
+    led_to = {_next_noun(caption, index) for index in indices if not caption.words[index].is_punctuation}
+    return [caption.words[index] for index in sorted(led_to) if caption.words[index].positions]
+
+
+def _next_noun(caption: Caption, index: int) -> int:
+    """Index of the first noun from `index` on ("vase" from "without" in "without a vase"); its own where none is."""
+    later = (k for k in range(index, len(caption.words)) if is_content(caption.words[k]))
+    return head_of(caption, next(later, index))
 
 
 def _common_subsequence(source: Sequence[Word], target: Sequence[Word]) -> Iterator[tuple[int, int]]:

@@ -21,7 +21,7 @@ from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo, save_photo, to_pixels, to_unit, with_alpha, write_picture
 from editing.edit import Editor, EditResult, trajectory_geometry
-from editing.inpaint import InpaintResult, inpaint_photo, latent_mask, load_inpainting
+from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo, latent_mask, load_inpainting
 from editing.likeness import edge_correlation, ssim
 from editing.page import comparison_page
 from editing.settings import InpaintSettings, split_settings
@@ -146,10 +146,7 @@ class Comparison:
         """
         target = Path(folder)
         check_folder(target, self.photo, overwrite=overwrite)
-        try:
-            target.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EditRealError(f"cannot make the folder {target} ({error}); choose another") from error
+        make_folder(target)
         images = {"photo.png": with_alpha(self.photo.image, self.photo)}
         for name, image in (images | {entry.file_name: entry.image for entry in self.entries}).items():
             save_photo(image, target / name, self.photo, overwrite=overwrite)
@@ -199,7 +196,7 @@ def compare_with_inpainting(
         >>> comparison = compare_with_inpainting("rose.jpg", "a photo of a red rose", "a photo of a white rose")
         >>> comparison.save("comparison")
     """
-    inversion, edit_settings = split_settings({**settings, "seed": seed})
+    inversion, edit_settings = split_settings(settings)
     shared: dict[str, Any] = {
         "steps": inversion.steps,
         "guidance_scale": inversion.guidance_scale,
@@ -211,6 +208,9 @@ def compare_with_inpainting(
     backbone = model if isinstance(model, Backbone) else load_backbone(model, device, dtype)
     pipeline = None if inpaint_model is None else load_inpainting(inpaint_model, device, dtype)
     editor = Editor(backbone, progress=progress)
+    editor.check(caption, new_caption, photo.size, edit_settings)
+    if given is not None:
+        check_mask_in_region(given, photo.size, region)
     start = perf_counter()
     trajectory = editor.invert(photo, caption, inversion, region=region)
     edit = editor.edit(trajectory, new_caption, edit_settings, photo=photo)
@@ -246,6 +246,18 @@ def check_folder(folder: Path, photo: Photo, *, overwrite: bool) -> None:
             )
     except OSError as error:
         raise EditRealError(f"cannot write to {folder} ({error}); choose another folder") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none.
+
+    Raises:
+        EditRealError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EditRealError(f"cannot make the folder {folder} ({error}); choose another") from error
 
 
 def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seconds: float) -> ComparisonEntry:

@@ -145,15 +145,26 @@ def edit_attention(probs: torch.Tensor, site: AttentionSite, step: int, plans: S
     return torch.cat([untouched, torch.stack(edited)])
 
 
-def _steps_in(window: Window, steps: int) -> torch.Tensor:
-    """The steps inside a window, `(steps,)` bool."""
+def window_bounds(window: Window, name: str = "") -> tuple[float, float]:
+    """The window's start and end; `name` is the setting's in the error.
+
+    Raises:
+        EditRealError: It is none, or outside [0, 1].
+    """
     try:
         start, end = (0.0, window) if isinstance(window, int | float) else window
         fits = 0 <= start <= end <= 1
     except (TypeError, ValueError):
         fits = False
     if not fits:
-        raise EditRealError(f"expected a window of shares between 0 and 1, such as 0.8 or (0.1, 0.8), got {window!r}")
+        what = f"{name} as a window" if name else "a window"
+        raise EditRealError(f"expected {what} of shares between 0 and 1, such as 0.8 or (0.1, 0.8), got {window!r}")
+    return start, end
+
+
+def _steps_in(window: Window, steps: int) -> torch.Tensor:
+    """The steps inside a window, `(steps,)` bool."""
+    start, end = window_bounds(window)
     index = torch.arange(steps)
     return (index >= round(start * steps)) & (index < round(end * steps))
 

@@ -17,12 +17,12 @@ from backbones.errors import EditRealError
 from backbones.latents import decode, encode
 from backbones.loading import load_backbone
 from backbones.photo import Geometry, Photo, PhotoSource, open_photo, plan_geometry, to_pixels, to_unit, with_alpha
-from backbones.text import encode_captions, encode_prompt, parse_caption
-from editing.align import Alignment, align_captions, only_colors_change, reweighted_words
-from editing.controls import plan_edit
+from backbones.text import encode_captions, encode_prompt
+from editing.align import Alignment, only_colors_change, reweighted_words
 from editing.heat import heat_images
+from editing.planned import PlannedEdit
 from editing.progress import Progress
-from editing.region import EditRegion, find_region
+from editing.region import EditRegion
 from editing.result import EditResult
 from editing.sample import Blend, Sampled, sample_edits
 from editing.settings import EditSettings, InversionSettings, split_settings, with_options
@@ -34,9 +34,10 @@ from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps, AttentionRecorder, record_maps
 from masks.composite import composite_part, enlarge_edit
 from masks.local_blend import blend_latents
-from masks.refine import feather_inside, refine_mask
+from masks.refine import feather_part, refine_mask
 
 MAP_STEPS = 10  # noise levels at which the photo's own attention is looked at
+PHOTOS_KEPT = 4  # of those that an editor inverted, for edits that do not hand them over again
 
 
 def edit_real(
@@ -76,6 +77,7 @@ def edit_real(
     inversion_settings, edit_settings = split_settings(settings)
     editor = Editor(load_backbone(model, device, dtype), progress=progress)
     photo = open_photo(img)
+    editor.check(caption, new_caption, photo.size, edit_settings)
     trajectory = editor.invert(photo, caption, inversion_settings, region=region)
     return editor.edit(trajectory, new_caption, edit_settings, photo=photo)
 
@@ -95,8 +97,9 @@ def edit_generated(
 
     Args and errors are those of `edit_real`; the unedited image is `result.photo`.
     """
-    inversion_settings, edit_settings = split_settings({"seed": seed, **settings})
+    inversion_settings, edit_settings = split_settings(settings)
     editor = Editor(load_backbone(model, device, dtype), progress=progress)
+    editor.check(caption, new_caption, (editor.backbone.image_size,) * 2, edit_settings)
     trajectory, photo = editor.generate(caption, inversion_settings, seed=seed)
     return editor.edit(trajectory, new_caption, edit_settings, photo=photo)
 
@@ -113,7 +116,30 @@ class Editor:
 
     def __init__(self, backbone: Backbone, *, progress: bool | Callback = False) -> None:
         self.backbone, self.progress = backbone, progress
-        self._photos: dict[str, Photo] = {}
+        self._photos: dict[str, Photo] = {}  # the last few, by their hash
+
+    def check(
+        self,
+        caption: str,
+        new_caption: str,
+        photo_size: tuple[int, int],
+        settings: EditSettings | None = None,
+        **options: Any,
+    ) -> None:
+        """Refuses what `edit` would refuse, before any time is spent on an inversion.
+
+        Args:
+            caption: What the photo shows.
+            new_caption: What it should show.
+            photo_size: `(width, height)`, which masks must have.
+            settings: Of the edit.
+            **options: Instead of or on top of `settings`.
+
+        Raises:
+            EditRealError: A word that no caption holds, or a mask that cannot be used.
+        """
+        choice = with_options(settings or EditSettings(), options)
+        PlannedEdit.of(self.backbone.tokenizer, caption, new_caption, choice, photo_size, steps=1)
 
     def invert(
         self,
@@ -129,7 +155,7 @@ class Editor:
         photo = img if isinstance(img, Photo) else open_photo(img)
         geometry = plan_geometry(photo.size, self.backbone.image_size, self.backbone.size_multiple, region)
         latents = encode(self.backbone, to_pixels(photo, geometry))
-        self._photos[photo.pixel_hash] = photo
+        self._remember(photo)
         with self._bar("invert", settings.steps * (2 if settings.inversion == "null_text" else 1)) as callback:
             return invert(
                 self.backbone,
@@ -160,7 +186,7 @@ class Editor:
         with self._bar("generate", settings.steps) as callback:
             latents = ddim_sample(backbone, schedule, noise, embeds, uncond_embeds, guidance_scale, callback=callback)
         photo = open_photo(_to_image(to_unit(decode(backbone, latents[-1:])[0])))
-        self._photos[photo.pixel_hash] = photo
+        self._remember(photo)
         trajectory = Trajectory(
             latents=latents,
             uncond_embeds=uncond_embeds,
@@ -173,6 +199,7 @@ class Editor:
             fingerprint=backbone.fingerprint,
             dtype=str(backbone.dtype).removeprefix("torch."),
             geometry=_plain(plan_geometry(photo.size, backbone.image_size, backbone.size_multiple)),
+            seed=seed,
         )
         return trajectory, photo
 
@@ -191,7 +218,7 @@ class Editor:
             trajectory: From `invert`, `generate` or `Trajectory.load`.
             new_caption: What the photo should show.
             settings: Of the edit.
-            photo: Only needed where this editor has not inverted it itself.
+            photo: Only needed where it is not among the last few that this editor has inverted itself.
             **options: Instead of or on top of `settings`.
         """
         return self.edit_many(trajectory, [new_caption], settings, photo=photo, **options)[0]
@@ -209,30 +236,20 @@ class Editor:
         backbone, photo = self.backbone, self._photo_of(trajectory, photo)
         trajectory, geometry = trajectory.to(backbone.device), trajectory_geometry(trajectory)
         choices = _one_each(settings, options, len(new_captions))
-        source = parse_caption(backbone.tokenizer, trajectory.caption)
-        targets = [parse_caption(backbone.tokenizer, text) for text in new_captions]
-        alignments = [align_captions(source, target) for target in targets]
-        regions = [find_region(a, c, photo.size) for a, c in zip(alignments, choices, strict=True)]
-        plans = [
-            plan_edit(
-                alignment,
-                trajectory.steps,
-                cross_replace=choice.cross_replace,
-                self_replace=choice.self_replace,
-                weights=choice.reweight,
-                carry_swaps=choice.control != "refine",
-                emphasis=choice.emphasis,
-            )
-            for alignment, choice in zip(alignments, choices, strict=True)
+        planned = [
+            PlannedEdit.of(backbone.tokenizer, trajectory.caption, text, choice, photo.size, trajectory.steps)
+            for text, choice in zip(new_captions, choices, strict=True)
         ]
-        source_embeds, target_embeds = encode_captions(backbone, [source, *targets]).split([1, len(targets)])
+        regions = [one.region for one in planned]
+        captions = [planned[0].alignment.source, *(one.alignment.target for one in planned)]
+        source_embeds, target_embeds = encode_captions(backbone, captions).split([1, len(planned)])
         maps, part = self.attention(trajectory), _part(np.asarray(photo.image), geometry)
         cells = [region.covered_cells(maps, part, geometry, *trajectory.latents.shape[-2:]) for region in regions]
         with self._bar("edit", trajectory.steps) as callback:
             sampled = sample_edits(
                 backbone,
                 trajectory,
-                plans,
+                [one.plan for one in planned],
                 source_embeds,
                 target_embeds,
                 blend=_local_blend(regions, cells, maps, geometry, trajectory.steps),
@@ -240,17 +257,22 @@ class Editor:
                 callback=callback,
             )
         return [
-            _finish(backbone, trajectory, photo, alignment, region, cells[index], maps, sampled, index)
-            for index, (alignment, region) in enumerate(zip(alignments, regions, strict=True))
+            _finish(backbone, trajectory, photo, one, cells[index], maps, sampled, index)
+            for index, one in enumerate(planned)
         ]
 
     def attention(self, trajectory: Trajectory, levels: int = MAP_STEPS) -> AttentionMaps:
         """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory."""
         trajectory = trajectory.to(self.backbone.device)
         schedule = make_schedule(self.backbone, trajectory.steps)
-        steps = sorted({round(step) for step in np.linspace(0, trajectory.steps - 1, levels)})
+        steps = self.levels(trajectory, levels)
         embeds = encode_prompt(self.backbone, trajectory.caption)
         return record_maps(self.backbone, trajectory.latents[steps], [schedule.timesteps[i] for i in steps], embeds)
+
+    @staticmethod
+    def levels(trajectory: Trajectory, levels: int = MAP_STEPS) -> list[int]:
+        """The steps at which `attention` looks: `levels` of them, evenly spread, or all where there are fewer."""
+        return sorted({round(step) for step in np.linspace(0, trajectory.steps - 1, levels)})
 
     def _photo_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> Photo:
         trajectory.check_valid_for(
@@ -264,6 +286,12 @@ class Editor:
         trajectory.check_valid_for(pixel_hash=opened.pixel_hash)
         return opened
 
+    def _remember(self, photo: Photo) -> None:
+        self._photos.pop(photo.pixel_hash, None)
+        self._photos[photo.pixel_hash] = photo
+        if len(self._photos) > PHOTOS_KEPT:
+            del self._photos[next(iter(self._photos))]
+
     def _bar(self, name: str, total: int) -> Progress:
         return Progress(name, total, self.progress)
 
@@ -272,14 +300,14 @@ def _finish(
     backbone: Backbone,
     trajectory: Trajectory,
     photo: Photo,
-    alignment: Alignment,
-    region: EditRegion,
+    planned: PlannedEdit,
     cells: torch.Tensor | None,
     maps: AttentionMaps,
     sampled: Sampled,
     index: int,
 ) -> EditResult:
     """Edited latents -> mask -> composite -> result, for the edit at `index` of the batch."""
+    alignment, region = planned.alignment, planned.region
     geometry, settings = trajectory_geometry(trajectory), region.settings
     latents = torch.cat([trajectory.latents[-1:], sampled.source, sampled.latents[index : index + 1]])
     ceiling, reconstruction, edited = (to_unit(pixels) for pixels in decode(backbone, latents))
@@ -288,7 +316,7 @@ def _finish(
     part = _part(pixels, geometry)
     texture = _texture(alignment, settings)
     enlarged = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail, texture=texture)
-    result, mask = composite_part(pixels, geometry.box, enlarged, _feathered_mask(soft, part, region, geometry))
+    result, mask = composite_part(pixels, geometry.box, enlarged, _feathered_mask(soft, pixels, region, geometry))
     metrics = measure(
         working=to_unit(to_pixels(photo, geometry)[0]),
         ceiling=ceiling,
@@ -308,7 +336,13 @@ def _finish(
         heat_maps=heat_images(maps, source, photo, geometry),
         trajectory=trajectory,
         metrics=metrics,
-        warnings=warn(metrics, (source, target), backbone.known_words),
+        warnings=warn(
+            metrics,
+            alignment,
+            backbone.known_words,
+            local_blend=settings.local_blend,
+            reweighted=bool(settings.reweight),
+        ),
         settings={
             "caption": source.text,
             "new_caption": target.text,
@@ -318,6 +352,7 @@ def _finish(
             "guidance_scale": trajectory.guidance_scale,
             "inner_steps": trajectory.inner_steps,
             "null_text_start": trajectory.null_text_start,
+            "seed": trajectory.seed,
             **{field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)},
             "texture": texture,
             "source_words": [word.text for word in region.source_words],
@@ -327,11 +362,11 @@ def _finish(
     )
 
 
-def _feathered_mask(soft: torch.Tensor, part: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
-    """The soft mask at the photo's resolution, feathered, `(H, W)` uint8; what the user excludes is 0."""
-    settings = region.settings
-    fine = region.fine_mask(soft if settings.local_blend else torch.ones_like(soft), part, geometry)
-    return feather_inside(fine, settings.feather * max(part.shape[:2]))
+def _feathered_mask(soft: torch.Tensor, pixels: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
+    """The soft mask at the photo's resolution, feathered, `(H, W)` uint8 of the part; what the user excludes is 0."""
+    part = _part(pixels, geometry)
+    fine = region.fine_mask(soft, part, geometry)
+    return feather_part(fine, geometry.box, pixels.shape[:2], region.settings.feather * max(part.shape[:2]))
 
 
 def _texture(alignment: Alignment, settings: EditSettings) -> float:

@@ -35,7 +35,7 @@ from inversion.schedule import make_schedule
 from inversion.steps import ddim_step
 from masks.composite import composite_part, enlarge_edit
 from masks.local_blend import blend_latents
-from masks.refine import feather_inside
+from masks.refine import feather_part
 from masks.user_mask import MaskSource, read_mask
 
 if TYPE_CHECKING:
@@ -130,12 +130,9 @@ def inpaint_photo(
 ) -> InpaintResult:
     """`inpaint_real` with everything loaded: the mask `(H, W)` bool, and the model that the method needs."""
     pixels = np.asarray(photo.image)
-    # Only the box is asked for, which no working size changes.
-    left, top, right, bottom = box = plan_geometry(photo.size, 1, 1, region).box
+    left, top, right, bottom = box = check_mask_in_region(mask, photo.size, region)
     inside = np.zeros_like(mask)
     inside[top:bottom, left:right] = part_mask = mask[top:bottom, left:right]
-    if not part_mask.any():
-        raise EditRealError(f"expected a mask with white pixels in the region {box}, got none there; move one of them")
     with Progress("inpaint", settings.steps, progress) as callback:
         if settings.method == "blended":
             assert isinstance(model, Backbone)
@@ -145,7 +142,7 @@ def inpaint_photo(
             drawn = _draw_full_size(model, pixels, caption, inside, settings, callback)[top:bottom, left:right]
     # There is no reconstruction whose detail could be told from the drawing's, so the drawing itself is enlarged.
     enlarged = enlarge_edit(pixels[top:bottom, left:right], drawn, drawn, keep_detail=False)
-    feathered = feather_inside(part_mask, settings.feather * max(part_mask.shape))
+    feathered = feather_part(part_mask, box, mask.shape, settings.feather * max(part_mask.shape))
     result, fine_mask = composite_part(pixels, box, enlarged, feathered)
     captions = [] if model is None else [parse_caption(model.tokenizer, caption)]
     return InpaintResult(
@@ -157,6 +154,21 @@ def inpaint_photo(
         settings={"caption": caption, "region": region, **dataclasses.asdict(settings)},
         photo=photo,
     )
+
+
+def check_mask_in_region(
+    mask: np.ndarray, photo_size: tuple[int, int], region: tuple[int, int, int, int] | None
+) -> tuple[int, int, int, int]:
+    """The box (left, top, right, bottom) of the photo that is worked on, of which the mask must hold a part.
+
+    Raises:
+        EditRealError: The region does not fit the photo, or the mask `(H, W)` bool has no white pixel there.
+    """
+    # Only the box is asked for, which no working size changes.
+    left, top, right, bottom = box = plan_geometry(photo_size, 1, 1, region).box
+    if not mask[top:bottom, left:right].any():
+        raise EditRealError(f"expected a mask with white pixels in the region {box}, got none there; move one of them")
+    return box
 
 
 @torch.no_grad()

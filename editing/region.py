@@ -27,7 +27,7 @@ class EditRegion:
         source_words: Of the old caption.
         target_words: Of the new one.
         source_protected: Words of the old caption that must not change.
-        target_protected: Words of the new one, where the old one lacks them.
+        target_protected: Words of the new one that must not.
         include: `(H, W)` bool at the photo's size, or None.
         exclude: The same.
         settings: Of the edit.
@@ -44,8 +44,8 @@ class EditRegion:
     def soft_mask(self, source: AttentionMaps, target: AttentionMaps | None, geometry: Geometry) -> torch.Tensor:
         """The mask `(h, w)` in [0, 1], boundary at 0.5, at the maps' resolution.
 
-        Union of where the source's words were and the target's are, minus the protected words; then the user's
-        masks, which have the last word.
+        Union of where the source's words were and the target's are (all of the frame without a local blend), minus
+        the protected words; then the user's masks, which have the last word.
 
         Args:
             source: Maps of the old caption over the photo.
@@ -57,6 +57,8 @@ class EditRegion:
         if target is not None:
             soft = torch.maximum(soft, self._words(target, self.target_words))
             protected = torch.maximum(protected, self._words(target, self.target_protected))
+        if not self.settings.local_blend:
+            soft = torch.ones_like(soft)
         soft = torch.minimum(soft, 1 - protected)
         size = (source.height, source.width)
         if self.include is not None:

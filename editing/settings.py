@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from backbones.errors import EditRealError
-from editing.controls import Window
+from editing.controls import Window, window_bounds
 from inversion.invert import METHODS, NULL_TEXT_STARTS
 from masks.binarize import RULES
 from masks.refine import REFINEMENTS
@@ -55,7 +55,7 @@ class EditSettings:
     Attributes:
         cross_replace: When the source's cross-attention is carried over: a share of the steps from the beginning, a
             pair (start, end), or a mapping from new words (and `default`) to either.
-        self_replace: The same for self-attention, which holds the layout.
+        self_replace: A share or a pair for self-attention, which holds the layout.
         control: What a swapped word looks at: `replace` gives it the old word's attention, `refine` its own, `auto`
             is `replace`.
         emphasis: What the attention of the words that the new caption brings is multiplied by.
@@ -78,7 +78,6 @@ class EditSettings:
             pixels; None is all of it where only colours change, and otherwise no more than the edit itself leaves. It
             needs `keep_detail`.
         exact: Whether the source follows its inversion exactly; False samples it as first published.
-        seed: Of the noise that `edit_generated` starts from. A photo's edit draws no random numbers.
     """
 
     cross_replace: Window | Mapping[str, Window] = 0.8
@@ -101,9 +100,11 @@ class EditSettings:
     keep_detail: bool = True
     texture: float | None = None
     exact: bool = True
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        for window in self.cross_replace.values() if isinstance(self.cross_replace, Mapping) else [self.cross_replace]:
+            window_bounds(window, "cross_replace")
+        window_bounds(self.self_replace, "self_replace")
         _one_of("control", self.control, CONTROLS)
         _one_of("mask_rule", self.mask_rule, RULES)
         _one_of("refinement", self.refinement, REFINEMENTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -60,7 +61,7 @@ def draw_strip(panels: Sequence[tuple[str, Image.Image]], title: str) -> Image.I
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:
-    """The figures of an edit in one line."""
+    """The figures of an edit in one line, without those that do not apply."""
     units = {
         "ceiling_psnr": ("autoencoder's ceiling", "dB"),
         "reconstruction_psnr": ("reconstruction", "dB"),
@@ -68,4 +69,5 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
         "mask_share": ("mask", "% of the photo"),
         "change_inside": ("change inside", "%"),
     }
-    return " · ".join(f"{label} {metrics[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in metrics)
+    known = {key: value for key, value in metrics.items() if not math.isnan(value)}
+    return " · ".join(f"{label} {known[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in known)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from backbones.text import Caption
+from editing.align import Alignment
 
 FAR_UNDER_CEILING = 3.0  # dB
 NEARLY_ALL = 0.95  # share of the frame
@@ -75,17 +76,40 @@ def measure_change(photo: np.ndarray, result: np.ndarray, mask: np.ndarray) -> d
     return {"mask_share": 100 * float(inside.mean()), "change_inside": float(change)}
 
 
-def warn(metrics: dict[str, float], captions: Iterable[Caption], known_words: frozenset[str] | None) -> list[str]:
-    """Warnings in plain words; an empty list where nothing looks wrong."""
-    warnings = warn_of_captions(list(captions), known_words)
+def warn(
+    metrics: dict[str, float],
+    alignment: Alignment,
+    known_words: frozenset[str] | None,
+    *,
+    local_blend: bool = True,
+    reweighted: bool = False,
+) -> list[str]:
+    """Warnings in plain words; an empty list where nothing looks wrong.
+
+    Args:
+        metrics: From `measure`.
+        alignment: Of the two captions.
+        known_words: What the model was trained on, where that is known.
+        local_blend: Whether a mask was asked for at all.
+        reweighted: Whether the weight of a word is what was asked for.
+    """
+    warnings = warn_of_captions([alignment.source, alignment.target], known_words)
     if metrics["reconstruction_psnr"] < metrics["ceiling_psnr"] - FAR_UNDER_CEILING:
         warnings.append(
             f"the photo is reconstructed at {metrics['reconstruction_psnr']:.1f} dB, far under the autoencoder's "
             f"{metrics['ceiling_psnr']:.1f} dB: the edit starts from something else than the photo"
         )
+    if not reweighted and alignment.changes_nothing:
+        return [*warnings, "the new caption says what the old one does; change a word, or reweight one"]
+    if not reweighted and alignment.only_moves:
+        return [
+            *warnings,
+            "the new caption has the old one's words in another order, which moves nothing in the photo; swap words "
+            "for others instead",
+        ]
     if metrics["mask_share"] == 0:
         warnings.append("the mask is empty, so nothing was edited; name blend_words or lower mask_threshold")
-    elif metrics["mask_share"] >= 100 * NEARLY_ALL:
+    elif local_blend and metrics["mask_share"] >= 100 * NEARLY_ALL:
         warnings.append("the mask covers nearly the whole photo; raise mask_threshold or name blend_words")
     if metrics["mask_share"] > 0 and metrics["change_inside"] < NO_CHANGE:
         warnings.append(

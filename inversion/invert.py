@@ -61,13 +61,13 @@ def invert(
         raise EditRealError(f"expected an inversion among {', '.join(METHODS)}, got {method!r}")
     if null_text_start not in NULL_TEXT_STARTS:
         raise EditRealError(f"expected null_text_start among {', '.join(NULL_TEXT_STARTS)}, got {null_text_start!r}")
+    if method == "null_text" and guidance_scale <= 1:
+        raise EditRealError(f"expected a guidance above 1 for null-text, got {guidance_scale}; use 'direct'")
     schedule = make_schedule(backbone, steps)
     prompt_embeds, empty_embeds = encode_prompt(backbone, caption), encode_prompt(backbone, "")
     pivots = ddim_invert(backbone, schedule, latents.to(backbone.device), prompt_embeds, callback)
     report: dict[str, Any] = {}
     if method == "null_text":
-        if guidance_scale <= 1:
-            raise EditRealError(f"expected a guidance above 1 for null-text, got {guidance_scale}; use 'direct'")
         start = prompt_embeds if null_text_start == "caption" else empty_embeds
         options: dict[str, Any] = {"max_inner_steps": max_inner_steps, "as_published": as_published}
         tuned = optimize_null_text(

@@ -31,13 +31,14 @@ class Trajectory:
         method: `ddim`, `null_text`, `negative_prompt`, `direct` or `generated`.
         steps: Number of transitions.
         guidance_scale: That the embeddings and residuals serve.
-        pixel_hash: Of the photo; empty for a generated image.
+        pixel_hash: Of the photo, or of the generated image.
         fingerprint: Of the model.
         dtype: Of the network, such as `float32`.
         geometry: The photo's size, the box that the model saw and its working size, as plain numbers.
         null_text_start: Whose embedding null-text started from, `empty` or `caption`; empty for other methods.
         inner_steps: Null-text updates at each timestep, where there were any.
         losses: Null-text's squared error at each timestep.
+        seed: Of the noise that a generated image started from; None for a photo.
     """
 
     latents: torch.Tensor
@@ -54,6 +55,7 @@ class Trajectory:
     null_text_start: str = ""
     inner_steps: tuple[int, ...] = ()
     losses: tuple[float, ...] = ()
+    seed: int | None = None
 
     def to(self, device: torch.device | str) -> Trajectory:
         """The same trajectory with its tensors on `device`."""

@@ -97,6 +97,26 @@ def feather_inside(mask: np.ndarray, radius: float) -> np.ndarray:
     return np.where(mask, np.rint(np.clip(distance / radius, 1 / 255, 1) * 255), 0).astype(np.uint8)
 
 
+def feather_part(
+    mask: np.ndarray, box: tuple[int, int, int, int], photo_shape: tuple[int, int], radius: float
+) -> np.ndarray:
+    """`feather_inside` for a part of a photo: the mask fades where the part ends too, unless the photo ends there.
+
+    Args:
+        mask: Of the part, `(h, w)` bool.
+        box: The part's (left, top, right, bottom).
+        photo_shape: `(H, W)` of the photo.
+        radius: In pixels.
+
+    Returns:
+        `(h, w)` uint8.
+    """
+    left, top, right, bottom = box
+    whole = np.zeros(photo_shape, bool)
+    whole[top:bottom, left:right] = mask
+    return feather_inside(whole, radius)[top:bottom, left:right]
+
+
 def shrink(photo: np.ndarray) -> np.ndarray:
     """The photo at the size at which edges are sought: its longer side is `WORKING_SIDE` at most."""
     scale = min(1.0, WORKING_SIDE / max(photo.shape[:2]))

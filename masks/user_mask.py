@@ -6,9 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from backbones.errors import EditRealError
+from backbones.photo import open_photo
 
 MaskSource = str | Path | Image.Image | np.ndarray
 
@@ -16,8 +17,10 @@ MaskSource = str | Path | Image.Image | np.ndarray
 def read_mask(source: MaskSource, photo_size: tuple[int, int], what: str = "mask") -> np.ndarray:
     """A mask as `(H, W)` bool: True where it is lighter than mid-grey.
 
+    Pictures are read as photos are: turned upright, and what is transparent counts as black.
+
     Args:
-        source: A path, an image or an array `(H, W)`, bool, 0..255 or 0..1.
+        source: A path, an image or an array `(H, W)`: bool, 0..1, 0..255, or 0..65535 in uint16.
         photo_size: `(width, height)` that it must have.
         what: Its name in error messages.
 
@@ -28,19 +31,27 @@ def read_mask(source: MaskSource, photo_size: tuple[int, int], what: str = "mask
         array = source
     else:
         try:
-            image = source if isinstance(source, Image.Image) else Image.open(source)
-            array = np.asarray(image.convert("L"))
-        except (OSError, UnidentifiedImageError, AttributeError) as error:  # AttributeError: no path, image or array
+            picture = open_photo(source)
+        except EditRealError as error:
             raise EditRealError(f"expected a readable picture as {what}, got {source}: {error}") from error
+        array = np.asarray(picture.image.convert("L"))
+        if picture.alpha is not None:
+            array = array * (np.asarray(picture.alpha) / 255)
     if array.shape != (photo_size[1], photo_size[0]):
         shape = f"{array.shape[1]}x{array.shape[0]}" if array.ndim == 2 else f"an array of shape {array.shape}"
         raise EditRealError(f"expected {what} of the photo's size, {photo_size[0]}x{photo_size[1]}, got {shape}")
-    mask = array if array.dtype == bool else array > (127 if array.max() > 1 else 0.5)
+    mask = array if array.dtype == bool else array > _middle(array)
     if not mask.any():
         raise EditRealError(
             f"expected {what} with some white pixels, got an empty one; paint white what it should hold"
         )
     return mask
+
+
+def _middle(levels: np.ndarray) -> float:
+    """Half of the range that the levels are in, by their greatest."""
+    greatest = levels.max(initial=0)
+    return 0.5 if greatest <= 1 else 127 if greatest <= 255 else 32767
 
 
 def shares(mask: np.ndarray, box: tuple[int, int, int, int], height: int, width: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +17,8 @@ from transformers.utils import logging as transformers_logging
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
-from backbones.photo import check_target, open_photo, write_picture
-from editing.compare import check_folder, compare_with_inpainting
+from backbones.photo import Photo, check_target, open_photo, write_picture
+from editing.compare import check_folder, compare_with_inpainting, make_folder
 from editing.edit import Editor, EditResult
 from editing.settings import EditSettings, InversionSettings
 from editing.sheet import format_metrics
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Photo = Annotated[Path, typer.Argument(help="the photo; it is never changed")]
+PhotoFile = Annotated[Path, typer.Argument(help="the photo; it is never changed")]
 CaptionText = Annotated[str, typer.Argument(help="what the photo shows")]
 NewCaption = Annotated[str, typer.Argument(help="what it should show")]
 Model = Annotated[str, typer.Option(help="'bundled', a folder in diffusers' layout, or a Hugging Face hub id")]
@@ -49,7 +50,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that
 @spread_settings
 def edit(
     context: typer.Context,
-    photo: Photo,
+    photo: PhotoFile,
     caption: CaptionText,
     new_caption: NewCaption,
     out: Annotated[Path, typer.Option("--out", "-o", help="where the edit goes: .png, .jpg, .webp, .tiff")],
@@ -69,10 +70,10 @@ def edit(
 ) -> None:
     """Edit PHOTO, which shows CAPTION, into NEW_CAPTION."""
     opened = open_photo(photo)
-    for target in filter(None, (out, sheet, mask_out)):
-        check_target(target, opened, overwrite=overwrite)
+    check_targets([out, sheet, mask_out], opened, overwrite=overwrite)
     editor = Editor(announce(load_backbone(model, device, read_dtype(dtype))), progress=True)
     if trajectory is None:
+        editor.check(caption, new_caption, opened.size, settings)
         path = editor.invert(opened, caption, inversion, region=region)
     else:
         check_left_alone(context, "region", *(field.name for field in fields(InversionSettings)))
@@ -86,7 +87,7 @@ def edit(
 @app.command()
 @spread_settings
 def invert(
-    photo: Photo,
+    photo: PhotoFile,
     caption: CaptionText,
     out: Annotated[Path, typer.Option("--out", "-o", help="where the inversion goes: .safetensors")],
     *,
@@ -107,7 +108,7 @@ def invert(
 
 @app.command()
 def attention(
-    photo: Photo,
+    photo: PhotoFile,
     caption: CaptionText,
     out: Annotated[Path, typer.Option("--out", "-o", help="where the picture goes")],
     model: Model = "bundled",
@@ -130,13 +131,14 @@ def attention(
 @app.command()
 @spread_settings
 def compare(
-    photo: Photo,
+    photo: PhotoFile,
     caption: CaptionText,
     new_caption: NewCaption,
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")],
     *,
     mask: Annotated[Path | None, typer.Option(help="picture: white is inpainted, beside the edit's own mask")] = None,
     model: Model = "bundled",
+    seed: Annotated[int, typer.Option(help="of the noise that inpainting starts from")] = 0,
     inpaint_model: Annotated[
         str | None, typer.Option(help="a folder or hub id of a model trained to inpaint, compared as well")
     ] = None,
@@ -158,6 +160,7 @@ def compare(
         mask=mask,
         model=announce(load_backbone(model, device, number_format)),
         inpaint_model=inpaint_model,
+        seed=seed,
         device=device,
         dtype=number_format,
         region=region,
@@ -175,6 +178,7 @@ def compare(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")] = Path("out/demo"),
+    overwrite: Overwrite = False,
 ) -> None:
     """Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion."""
     try:
@@ -184,15 +188,16 @@ def demo(
             "expected scikit-learn, whose sample photograph the demo edits, got none; pip install scikit-learn, or use "
             "`edit-real edit` on a photo of yours"
         ) from error
-    out.mkdir(parents=True, exist_ok=True)
     photo = open_photo(load_sample_image("flower.jpg"))
+    check_folder(out, photo, overwrite=overwrite)
+    make_folder(out)
     editor = Editor(announce(load_backbone("bundled")), progress=True)
     trajectory = editor.invert(photo, "a photo of an orange flower")
-    write_picture(photo.image, out / "photo.png", overwrite=True)
+    write_picture(photo.image, out / "photo.png", overwrite=overwrite)
     for color in ("pink", "white"):
         result = editor.edit(trajectory, f"a photo of a {color} flower")
         target = out / f"{color}.png"
-        write(result, target, out / f"{color}-sheet.png", out / f"{color}-mask.png", overwrite=True)
+        write(result, target, out / f"{color}-sheet.png", out / f"{color}-mask.png", overwrite=overwrite)
         report(result, target)
 
 
@@ -217,6 +222,16 @@ def check_left_alone(context: typer.Context, *names: str) -> None:
     if given:
         options = ", ".join("--" + name.replace("_", "-") for name in given)
         raise EditRealError(f"expected no {options} beside --trajectory, which was inverted with its own; leave it out")
+
+
+def check_targets(targets: Iterable[Path | None], photo: Photo, *, overwrite: bool) -> None:
+    """Refuses files that cannot be written, or of which one would replace another."""
+    given = [target for target in targets if target]
+    for target in given:
+        check_target(target, photo, overwrite=overwrite)
+    twice = [target for target in given if [other.resolve() for other in given].count(target.resolve()) > 1]
+    if twice:
+        raise EditRealError(f"expected a file of its own for each picture, got {twice[0]} more than once; rename one")
 
 
 def announce(backbone: Backbone) -> Backbone:

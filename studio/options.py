@@ -99,7 +99,6 @@ OPTIONS: dict[str, Any] = {
         typer.Option(help="least share of the fine texture that stays; by default all if only colours change"),
     ],
     "exact": Annotated[bool, typer.Option(help="follow the inversion exactly")],
-    "seed": Annotated[int, typer.Option(help="of inpainting's noise; a photo's edit draws no random numbers")],
 }
 """What typer reads, by the name that a field has in `InversionSettings` or `EditSettings`."""
 

@@ -12,6 +12,8 @@ from editing.heat import heat_image
 from editing.sheet import draw_sheet, overlay_heat
 from inversion.trajectory import Trajectory
 
+LEVELS = 4  # from noise to photo, fewer where there are fewer steps
+
 
 def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, over_steps: bool = False) -> Image.Image:
     """A heat map for each word of the caption; with `over_steps`, each content word from noise to photo.
@@ -20,22 +22,22 @@ def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, ove
         editor: Holds the model.
         trajectory: Of the photo.
         photo: The photo.
-        over_steps: Four noise levels of every content word instead of one mean of every word.
+        over_steps: Several noise levels of every content word instead of one mean of every word.
     """
     caption = parse_caption(editor.backbone.tokenizer, trajectory.caption)
     words = [word for word in caption.words if word.positions and not word.is_punctuation]
     geometry = trajectory_geometry(trajectory)
     panels = [("photo", photo.image)]
     if over_steps:
-        maps = editor.attention(trajectory, levels=4)
-        panels = [
+        maps = editor.attention(trajectory, levels=LEVELS)
+        panels += [
             (
-                f"“{word.text}” at {share} % of the steps",
-                overlay_heat(photo.image, heat_image(maps, word.positions, photo, geometry, step=step)),
+                f"“{word.text}”, {step} of {trajectory.steps} steps done",
+                overlay_heat(photo.image, heat_image(maps, word.positions, photo, geometry, step=index)),
             )
             for word in words
             if is_content(word)
-            for step, share in enumerate((0, 33, 67, 100))
+            for index, step in enumerate(editor.levels(trajectory, LEVELS))
         ]
     else:
         maps = editor.attention(trajectory)

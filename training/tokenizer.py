@@ -64,14 +64,7 @@ def build_tokenizer(rows: list[dict[str, Any]], folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def tokenizer_in(folder: Path, rows: list[dict[str, Any]], start_from: Path | None) -> CLIPTokenizer:
-    """The tokenizer in `folder`; where there is none yet, that of the model `start_from`, else one learnt from `rows`.
-
-    A model's words are its tokens' embeddings, so whoever goes on from its weights goes on with its tokens.
-    """
-    if folder.exists():
-        return CLIPTokenizer.from_pretrained(folder)
-    if start_from is None:
-        return build_tokenizer(rows, folder)
-    shutil.copytree(start_from / "tokenizer", folder)
+def take_tokenizer(model: Path, folder: Path) -> CLIPTokenizer:
+    """The tokenizer of a model, copied to `folder`: whoever goes on from its weights goes on with its tokens."""
+    shutil.copytree(model / "tokenizer", folder, dirs_exist_ok=True)
     return CLIPTokenizer.from_pretrained(folder)

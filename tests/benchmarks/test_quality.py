@@ -138,6 +138,18 @@ def test_an_edit_that_fails_is_told_and_the_others_go_on(tiny: Path) -> None:
     assert "1 edits" in text and "Left out, since edit-real failed: a-1" in text
 
 
+def test_a_row_that_always_fails_costs_no_other_its_report(tiny: Path) -> None:
+    edits = [make_edit(), make_edit("b")]
+    rows = run_all(tiny, edits, "direct + P2P")
+    text = report(
+        [*rows, *({**row, "method": "broken", "error": "no"} for row in rows if row["method"] == OURS)], 2, {}
+    )
+    assert "2 edits" in text and text.count("Left out, since broken failed") == 2
+    assert "| broken |" not in text
+    nothing = report([{**row, "error": "no"} for row in rows], 2, {})
+    assert nothing.count("Left out") == 4 and "There is no edit" in nothing
+
+
 @pytest.mark.slow
 def test_processes_give_what_one_gives(tiny: Path) -> None:
     edits = [make_edit(), make_edit("b")]

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from editing.edit import Editor, EditResult, edit_generated, edit_real
+from editing.edit import PHOTOS_KEPT, Editor, EditResult, edit_generated, edit_real
 from editing.settings import EditSettings, split_settings
 from inversion.trajectory import Trajectory
 
@@ -60,8 +60,50 @@ def test_the_same_caption_gives_the_photo_back(editor: Editor, inversion: str) -
     result = edit(editor, photo, new=CAPTION, inversion=inversion, max_inner_steps=1)
     assert np.array_equal(pixels(result.image), before)
     assert np.array_equal(photo, before)
-    assert any("mask is empty" in warning for warning in result.warnings)
+    assert any("says what the old one does" in warning for warning in result.warnings)
     assert result.metrics["mask_share"] == 0
+
+
+def test_words_in_another_order_move_nothing_and_that_is_said(editor: Editor) -> None:
+    old, new = "a cat and a rose", "a rose and a cat"
+    assert any("in another order" in warning for warning in edit(editor, picture(), old, new).warnings)
+    swapped = edit(editor, picture(), "a red rose, a green cat", "a green rose, a red cat")
+    assert not any("in another order" in warning for warning in swapped.warnings)
+    assert {"red", "green"} <= set(swapped.settings["source_words"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reweight": {"hat": 2}},
+        {"blend_words": ["hat"]},
+        {"protect_words": ["hat"]},
+        {"cross_replace": {"hat": 0.5}},
+        {"cross_replace": 2},
+        {"include_mask": "missing.png"},
+        {"exclude_mask": np.ones((3, 3), bool)},
+    ],
+)
+def test_what_cannot_be_edited_is_refused_before_the_inversion(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(Editor, "invert", lambda *_, **__: pytest.fail("inverted in vain"))
+    monkeypatch.setattr(Editor, "generate", lambda *_, **__: pytest.fail("generated in vain"))
+    with pytest.raises(EditRealError):
+        edit_real(picture(), CAPTION, NEW, model=model_folder, **options)
+    with pytest.raises(EditRealError):
+        edit_generated(CAPTION, NEW, model=model_folder, **options)
+
+
+def test_an_editor_keeps_the_last_few_photos(editor: Editor) -> None:
+    editor = Editor(editor.backbone)
+    trajectories = [
+        editor.invert(picture(seed=seed), CAPTION, inversion="direct", steps=1) for seed in range(PHOTOS_KEPT + 1)
+    ]
+    with pytest.raises(EditRealError, match="photo="):
+        editor.edit(trajectories[0], NEW)
+    for trajectory in trajectories[1:]:
+        editor.edit(trajectory, NEW)
 
 
 def as_rotated_file(folder: Path) -> Path:
@@ -203,6 +245,17 @@ def test_a_protected_word_is_not_edited(editor: Editor) -> None:
     assert np.array_equal(pixels(result.image), picture())
 
 
+def test_a_protected_word_is_kept_without_local_blend_too(editor: Editor) -> None:
+    free = edit(editor, picture(), local_blend=False)
+    assert (np.asarray(free.mask) > 0).all()
+    assert not any("raise mask_threshold" in warning for warning in free.warnings)
+    assert np.isnan(free.metrics["outside_psnr"])
+    mask = np.asarray(edit(editor, picture(), local_blend=False, protect_words=["rose"]).mask) > 0
+    rose = np.asarray(edit(editor, picture(), blend_words=["rose"]).mask) > 0
+    assert (mask & rose).mean() < 0.1 * rose.mean()
+    assert mask[~rose].mean() > 0.8
+
+
 @pytest.mark.parametrize("name", ["blend_words", "protect_words"])
 def test_a_word_that_neither_caption_holds_is_refused(editor: Editor, name: str) -> None:
     with pytest.raises(EditRealError, match="got 'tulip'"):
@@ -304,7 +357,6 @@ def test_every_edit_of_a_batch_has_its_own_cells(editor: Editor) -> None:
 def test_without_local_blend_the_whole_frame_is_edited(editor: Editor) -> None:
     result = edit(editor, picture(48, 48), local_blend=False)
     assert (np.asarray(result.mask) == 255).all()
-    assert any("nearly the whole photo" in warning for warning in result.warnings)
 
 
 def test_the_source_as_published_is_worse_than_the_exact_one(editor: Editor) -> None:
@@ -330,6 +382,7 @@ def test_a_generated_image_follows_its_seed(model_folder: Path) -> None:
     assert first.photo.size == (32, 32)
     assert first.image.tobytes() == again.image.tobytes()
     assert first.photo.image.tobytes() != other.photo.image.tobytes()
+    assert (first.settings["seed"], other.settings["seed"]) == (1, 2)
     assert_untouched_outside(first, pixels(first.photo.image))
 
 

@@ -25,6 +25,11 @@ from editing.settings import EditSettings, InversionSettings, split_settings
         ("mask_threshold", 1.0),
         ("blend_words", "rose"),
         ("protect_words", "rose"),
+        ("cross_replace", 80),
+        ("cross_replace", {"rose": (0.5, 0.1)}),
+        ("self_replace", "x"),
+        ("self_replace", {"rose": 0.4}),
+        ("seed", 1),
         ("no_such_option", 1),
     ],
 )
@@ -35,6 +40,6 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name: str, value: object) 
 
 
 def test_options_are_sorted_into_the_two_kinds() -> None:
-    inversion, edit = split_settings({"steps": 7, "self_replace": 0.1, "seed": 3})
+    inversion, edit = split_settings({"steps": 7, "self_replace": 0.1})
     assert inversion == InversionSettings(steps=7)
-    assert edit == EditSettings(self_replace=0.1, seed=3)
+    assert edit == EditSettings(self_replace=0.1)

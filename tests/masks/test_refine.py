@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt
 
 from backbones.errors import EditRealError
-from masks.refine import REFINEMENTS, SMALLEST_PART, clean, feather_inside, refine_mask
+from masks.refine import REFINEMENTS, SMALLEST_PART, clean, feather_inside, feather_part, refine_mask
 
 MASKS = arrays(bool, st.tuples(st.integers(3, 24), st.integers(3, 24)))
 
@@ -104,6 +104,14 @@ def test_a_feather_rises_with_the_distance_to_the_edge(mask: np.ndarray, radius:
     order = np.argsort(distance, axis=None, kind="stable")
     assert (np.diff(feathered.ravel()[order]) >= -1).all()
     assert (feathered[distance >= radius + 0.01] == 255).all()
+
+
+def test_a_part_s_feather_fades_where_the_part_ends_and_the_photo_goes_on() -> None:
+    feathered = feather_part(np.ones((10, 12), bool), (5, 0, 17, 10), (20, 17), 3)
+    assert feathered[4, :3].tolist() == feathered[-1:-4:-1, 6].tolist() == [85, 170, 255]  # the photo goes on
+    assert (feathered[:5, 6:] == 255).all()  # it ends above and on the right
+    whole = np.ones((20, 17), bool)
+    assert (feather_part(whole, (0, 0, 17, 20), whole.shape, 3) == 255).all()
 
 
 @pytest.mark.parametrize("radius", [0, 0.5])

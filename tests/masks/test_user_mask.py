@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from backbones.errors import EditRealError
 from masks.user_mask import read_mask, shares
@@ -27,6 +27,9 @@ LEVELS = EXPECTED * np.uint8(255)
         Image.fromarray(LEVELS).convert("1"),
         Image.fromarray(LEVELS).convert("P"),
         Image.fromarray(LEVELS).convert("RGBA"),
+        np.where(EXPECTED, 32768, 300).astype(np.uint16),
+        Image.fromarray(np.where(EXPECTED, 65535, 3000).astype(np.uint16)),
+        Image.merge("LA", [Image.new("L", (6, 4), 255), Image.fromarray(LEVELS)]),  # painted on a transparent layer
     ],
     ids=lambda source: str(getattr(source, "dtype", getattr(source, "mode", ""))),
 )
@@ -41,6 +44,15 @@ def test_white_is_true_whatever_the_type(source: np.ndarray | Image.Image) -> No
 def test_files_are_read(tmp_path: Path, kind: type, mode: str) -> None:
     Image.fromarray(LEVELS).convert(mode).save(tmp_path / "mask.png")
     assert np.array_equal(read_mask(kind(tmp_path / "mask.png"), (6, 4)), EXPECTED)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_mask_is_turned_upright_as_its_photo_is(tmp_path: Path, orientation: int) -> None:
+    turned = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}[orientation]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(LEVELS).transpose(turned).save(tmp_path / "mask.png", exif=exif)
+    assert np.array_equal(read_mask(tmp_path / "mask.png", (6, 4)), EXPECTED)
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (4, 6, 1), (4, 5), (24,)])

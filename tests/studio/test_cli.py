@@ -1,13 +1,9 @@
-from collections.abc import Callable
-from dataclasses import fields
-from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from editing.settings import EditSettings, InversionSettings
 from studio import cli
 
 CAPTION = "a photo of a red rose"
@@ -27,20 +23,6 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     with pytest.raises(SystemExit) as exit_info:
         cli.main()
     return int(exit_info.value.code or 0)
-
-
-@pytest.mark.parametrize(
-    ("command", "settings"),
-    [
-        (cli.edit, EditSettings),
-        (cli.edit, InversionSettings),
-        (cli.invert, InversionSettings),
-        (cli.compare, EditSettings),
-        (cli.compare, InversionSettings),
-    ],
-)
-def test_a_command_has_every_setting(command: Callable[..., None], settings: type) -> None:
-    assert {field.name for field in fields(settings)} <= set(signature(command).parameters)
 
 
 def test_edit_writes_what_it_is_asked_for(
@@ -97,11 +79,13 @@ def test_what_is_no_saved_inversion(
 
 
 @pytest.mark.parametrize("options", [[], ["--over-steps"]])
-def test_attention(monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path, options: list[str]) -> None:
+@pytest.mark.parametrize(("caption", "steps"), [(CAPTION, 4), (CAPTION, 1), ("", 2)])
+def test_attention(
+    monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path, caption: str, steps: int, options: list[str]
+) -> None:
     out = photo.parent / "attention.png"
-    assert (
-        run(monkeypatch, "attention", photo, CAPTION, "-o", out, "--model", model_folder, "--steps", 4, *options) == 0
-    )
+    model = ["--model", model_folder]
+    assert run(monkeypatch, "attention", photo, caption, "-o", out, *model, "--steps", steps, *options) == 0
     assert Image.open(out).size[0] > 300
 
 
@@ -171,12 +155,24 @@ def test_models_says_what_the_bundled_one_knows(monkeypatch: pytest.MonkeyPatch,
 
 def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 0
+    assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 2  # --overwrite would do it again
     photo = np.asarray(Image.open(tmp_path / "demo/photo.png"))
     for color in ("pink", "white"):
         image, mask = (np.asarray(Image.open(tmp_path / f"demo/{color}{end}.png")) for end in ("", "-mask"))
         assert image.shape == photo.shape
         assert (image[mask == 0] == photo[mask == 0]).all()
         assert 0.1 < (mask > 0).mean() < 0.5
+
+
+@pytest.mark.parametrize("out", [".", "photo.png"])
+def test_the_demo_replaces_nothing_unasked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, out: str
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    before = photo.read_bytes()
+    assert run(monkeypatch, "demo", "-o", out) == 2
+    assert capsys.readouterr().err.startswith("edit-real: expected a")
+    assert photo.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -187,6 +183,9 @@ def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         (["photo.png", CAPTION, "a cat", "-o", "nowhere/out.png"], "nowhere"),
         (["photo.png", CAPTION, "a cat", "-o", "photo.png"], "source photo itself"),
         (["photo.png", CAPTION, "a cat", "-o", "out.png", "--model", "no/such-model"], "no/such-model"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--sheet", "./out.png"], "more than once"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--cross-replace", "80"], "cross_replace"),
+        (["photo.png", CAPTION, "a cat", "-o", "out.png", "--guidance-scale", "1"], "direct"),
         (["photo.png", CAPTION, "a cat", "-o", "out.png", "--reweight", "cat"], "pink=2"),
         (["photo.png", CAPTION, "a cat", "-o", "out.png", "--reweight", "hat=2"], "'hat'"),
         (["photo.png", CAPTION, "a cat", "-o", "out.png", "--self-replace", "x"], "window"),

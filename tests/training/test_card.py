@@ -85,7 +85,7 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
     lines = (model / "ATTRIBUTION.txt").read_text().splitlines()
     assert [line for line in lines if line.startswith("https://example")] == ["https://example.org/1"]
     assert parameters(model / "unet") == sum(weight.numel() for weight in backbone.unet.parameters())
-    assert "version 1 started" not in text.lower() and "--start-from version" not in text
+    assert "the one before" not in text and "--start-from version" not in text
     stages = json.loads((model / "training.json").read_text())
     assert [row["version"] for row in stages] == [1, 1, 1]
     with pytest.raises(typer.BadParameter, match="another version"):
@@ -95,7 +95,7 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
     assert json.loads((model / "training.json").read_text())[:3] == stages
     text = card.read_text()
     for expected in (
-        "Version 2 started from the weights of version 1",
+        "holds version 1, `version-1`",
         "--start-from version-1/vae",
         "| 2 | denoiser",
         "0.002",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from training.captions import known_words, random_caption
-from training.tokenizer import MAX_LENGTH, build_tokenizer, learn_merges, merge, tokenizer_in
+from training.tokenizer import MAX_LENGTH, build_tokenizer, learn_merges, merge, take_tokenizer
 
 ROWS = [{"flower": "rose", "color": "red", "background": "green"}, {"animal": "cat", "breed": "bengal"}]
 
@@ -39,10 +39,8 @@ def test_word_by_word_equals_the_whole_caption(tmp_path: Path) -> None:
     assert len(tokenizer) == max(tokenizer.get_vocab().values()) + 1
 
 
-def test_a_model_s_tokens_are_kept(tmp_path: Path) -> None:
-    other = [{"animal": "cat", "breed": "bengal"}]
-    first = tokenizer_in(tmp_path / "first" / "tokenizer", ROWS, None)
-    second = tokenizer_in(tmp_path / "second" / "tokenizer", other, tmp_path / "first")
-    again = tokenizer_in(tmp_path / "second" / "tokenizer", other, None)
-    assert first.get_vocab() == second.get_vocab() == again.get_vocab()
-    assert tokenizer_in(tmp_path / "third" / "tokenizer", other, None).get_vocab() != first.get_vocab()
+def test_a_model_s_tokens_are_taken_over(tmp_path: Path) -> None:
+    first = build_tokenizer(ROWS, tmp_path / "first" / "tokenizer")
+    other = build_tokenizer([{"animal": "cat", "breed": "bengal"}], tmp_path / "second" / "tokenizer")
+    assert other.get_vocab() != first.get_vocab()
+    assert take_tokenizer(tmp_path / "first", tmp_path / "second" / "tokenizer").get_vocab() == first.get_vocab()
