@@ -33,7 +33,7 @@ def thumbnail(image: np.ndarray) -> bytes:
 def draw_samples(rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit]) -> Image.Image:
     """Some edits, evenly spread over the list, a line each: the photo and what every method made of it."""
     chosen = [edits[int(place)] for place in np.linspace(0, len(edits) - 1, min(SAMPLES, len(edits)))]
-    methods = list(dict.fromkeys(row["method"] for row in rows))
+    methods = list(dict.fromkeys(row["method"] for row in rows if not row["error"]))
     pictures = {(row["name"], row["method"]): row["picture"] for row in rows if not row["error"]}
     panels = []
     for edit in chosen:
@@ -41,7 +41,8 @@ def draw_samples(rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit]) -> Im
         panels.append((edit.caption.removeprefix("a photo of "), _open(photo)))
         for name in methods:
             title = asked(edit) if name == OURS else name
-            panels.append((title, _open(pictures.get((edit.name, name), photo))))
+            picture = pictures.get((edit.name, name))
+            panels.append((title, _open(picture)) if picture else (f"{title}: failed", _open(photo)))
     return draw_sheet(panels, "the photo, and what each method made of it", columns=1 + len(methods))
 
 

@@ -22,8 +22,8 @@ COLORS = frozenset(
     "scarlet maroon navy teal tan golden silver blond blonde bright dark light pale".split()
 )
 THINGS_IN_ING = frozenset(
-    "awning building ceiling clothing drawing duckling earring evening lightning morning painting pudding railing "
-    "seedling spring stocking string wedding".split()
+    "awning building ceiling clothing duckling earring evening lightning morning pudding railing seedling spring "
+    "string wedding".split()
 )
 
 
@@ -95,8 +95,8 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
     """Aligns two captions by their words, not their tokens, so that a word's token count cannot shift the rest.
 
     Equal words that keep their order are matched first (a longest common subsequence in which content words count
-    more than function words), then equal words that moved, unless they came to describe another noun: in "a red rose
-    and a white tulip" -> "a white rose and a red tulip" two colours are swapped. Between two matches, what is left on
+    more than function words), then equal words that moved, unless they came into another phrase: in "a red rose and a
+    white tulip" -> "a white rose and a red tulip" two colours are swapped. Between two matches, what is left on
     both sides is swapped from the right, where English keeps the noun: in "rose" -> "yellow tulip" the rose turns tulip
     and yellow is added.
     """
@@ -188,9 +188,17 @@ def is_content(word: Word) -> bool:
 
 
 def _moved(source: Caption, i: int, target: Caption, j: int) -> bool:
-    """Whether a word that stands elsewhere is still said of the same: it is a noun, or describes an equal one."""
-    noun, new_noun = head_of(source, i), head_of(target, j)
-    return noun == i or new_noun == j or source.words[noun].key == target.words[new_noun].key
+    """Whether a word stands elsewhere with its phrase, of which words may be missing on one side."""
+    before, after = _phrase(source, i), _phrase(target, j)
+    return before <= after or after <= before
+
+
+def _phrase(caption: Caption, index: int) -> frozenset[str]:
+    """The keys of the run of content words in which the word at `index` stands."""
+    start, end = index, head_of(caption, index)
+    while start > 0 and is_content(caption.words[start - 1]) and is_content(caption.words[index]):
+        start -= 1
+    return frozenset(word.key for word in caption.words[start : end + 1])
 
 
 def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int], set[int]]:
@@ -201,7 +209,7 @@ def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int]
 
 
 def _content(caption: Caption, indices: set[int]) -> list[Word]:
-    """The content words at `indices`; where there are none, the nouns that the function words there lead to."""
+    """The content words at `indices`; where there are none, what is there, and for function words where they lead."""
     words = [caption.words[index] for index in sorted(indices) if caption.words[index].positions]
     content = [word for word in words if is_content(word)]
     if content or all(word.is_punctuation for word in words):
@@ -211,7 +219,9 @@ def _content(caption: Caption, indices: set[int]) -> list[Word]:
 
 
 def _next_noun(caption: Caption, index: int) -> int:
-    """Index of the first noun from `index` on ("vase" from "without" in "without a vase"); its own where none is."""
+    """Index of the noun that a function word leads to ("vase" from "without" in "without a vase"); else its own."""
+    if caption.words[index].key not in FUNCTION_WORDS:
+        return index
     later = (k for k in range(index, len(caption.words)) if is_content(caption.words[k]))
     return head_of(caption, next(later, index))
 

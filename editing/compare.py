@@ -21,6 +21,7 @@ from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo, save_photo, to_pixels, to_unit, with_alpha, write_picture
 from editing.edit import Editor, EditResult, trajectory_geometry
+from editing.folder import check_folder, make_folder
 from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo, latent_mask, load_inpainting
 from editing.likeness import edge_correlation, ssim
 from editing.page import comparison_page
@@ -84,12 +85,14 @@ class Comparison:
         entries: Ours first.
         masks: The masks that inpainting was given, by name, L.
         warnings: In plain words.
+        seed: Of the noise that inpainting started from.
     """
 
     edit: EditResult
     entries: tuple[ComparisonEntry, ...]
     masks: dict[str, Image.Image]
     warnings: tuple[str, ...]
+    seed: int
 
     @property
     def photo(self) -> Photo:
@@ -121,11 +124,11 @@ class Comparison:
         """The figures in full as comma-separated values; a cell is empty where there is no figure."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["method", *MEASURES, "seconds", "picture"])
+        writer.writerow(["method", *MEASURES, "seconds", "seed", "picture"])
         for entry in self.entries:
             figures = [*(entry.measures[key] for key in MEASURES), entry.seconds]
             cells = ["" if math.isnan(figure) else f"{figure:.6g}" for figure in figures]
-            writer.writerow([entry.name, *cells, entry.file_name])
+            writer.writerow([entry.name, *cells, self.seed, entry.file_name])
         return text.getvalue()
 
     def page(self) -> str:
@@ -225,39 +228,7 @@ def compare_with_inpainting(
             label = {"blended": "blended inpainting", "telea": "Telea", "pipeline": "inpainting model"}[choice.method]
             entries.append(_entry(f"{label}, {name}", result, edit, perf_counter() - start))
     pictures = {name: Image.fromarray(chosen.astype(np.uint8) * 255) for name, chosen in masks.items()}
-    return Comparison(edit, tuple(entries), pictures, tuple(edit.warnings))
-
-
-def check_folder(folder: Path, photo: Photo, *, overwrite: bool) -> None:
-    """Refuse a folder to write a comparison to before any work is done.
-
-    Raises:
-        EditRealError: It is none, holds files, or is the photo's own.
-    """
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise EditRealError(f"expected a folder to write to, but {folder} is a file; choose another name")
-        if photo.path is not None and photo.path.parent.resolve() == folder.resolve():
-            raise EditRealError(f"expected a folder of its own, but {folder} is the photo's; choose another")
-        if not overwrite and folder.is_dir() and any(folder.iterdir()):
-            raise EditRealError(
-                f"expected an empty folder or a new one, but {folder} holds files; choose another, or pass "
-                "overwrite=True (--overwrite) to replace those of the same names"
-            )
-    except OSError as error:
-        raise EditRealError(f"cannot write to {folder} ({error}); choose another folder") from error
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder where there is none.
-
-    Raises:
-        EditRealError: It cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EditRealError(f"cannot make the folder {folder} ({error}); choose another") from error
+    return Comparison(edit, tuple(entries), pictures, tuple(edit.warnings), seed)
 
 
 def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seconds: float) -> ComparisonEntry:

@@ -383,7 +383,7 @@ def _part(pixels: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 def _working_mask(soft: torch.Tensor, cells: torch.Tensor | None, working: np.ndarray) -> np.ndarray:
-    """Where the local blend let the model edit, at the size of its pixels `working` in [0, 1], `(h, w)` bool."""
+    """Where the mask or the local blend's cells are, at the size of the model's `working` in [0, 1], `(h, w)` bool."""
     mask = refine_mask(soft.cpu().numpy(), np.rint(working * 255).astype(np.uint8), "plain")
     if cells is None:
         return mask

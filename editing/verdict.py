@@ -99,16 +99,8 @@ def warn(
             f"the photo is reconstructed at {metrics['reconstruction_psnr']:.1f} dB, far under the autoencoder's "
             f"{metrics['ceiling_psnr']:.1f} dB: the edit starts from something else than the photo"
         )
-    if not reweighted and alignment.changes_nothing:
-        return [*warnings, "the new caption says what the old one does; change a word, or reweight one"]
-    if not reweighted and alignment.only_moves:
-        return [
-            *warnings,
-            "the new caption has the old one's words in another order, which moves nothing in the photo; swap words "
-            "for others instead",
-        ]
     if metrics["mask_share"] == 0:
-        warnings.append("the mask is empty, so nothing was edited; name blend_words or lower mask_threshold")
+        warnings.append(_why_empty(alignment, local_blend, reweighted))
     elif local_blend and metrics["mask_share"] >= 100 * NEARLY_ALL:
         warnings.append("the mask covers nearly the whole photo; raise mask_threshold or name blend_words")
     if metrics["mask_share"] > 0 and metrics["change_inside"] < NO_CHANGE:
@@ -116,6 +108,19 @@ def warn(
             "the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word"
         )
     return warnings
+
+
+def _why_empty(alignment: Alignment, local_blend: bool, reweighted: bool) -> str:
+    """Why nothing was edited, and what to do about it."""
+    if not reweighted and alignment.changes_nothing:
+        return "nothing was edited, since the new caption says what the old one does; change a word, or reweight one"
+    if not reweighted and alignment.only_moves:
+        return (
+            "nothing was edited, since the new caption has the old one's words in another order, which moves nothing "
+            "in the photo; swap words for others"
+        )
+    remedy = "name blend_words or lower mask_threshold" if local_blend else "protect or exclude less"
+    return f"the mask is empty, so nothing was edited; {remedy}"
 
 
 def warn_of_captions(captions: Sequence[Caption], known_words: frozenset[str] | None) -> list[str]:

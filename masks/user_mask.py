@@ -20,7 +20,8 @@ def read_mask(source: MaskSource, photo_size: tuple[int, int], what: str = "mask
     Pictures are read as photos are: turned upright, and what is transparent counts as black.
 
     Args:
-        source: A path, an image or an array `(H, W)`: bool, 0..1, 0..255, or 0..65535 in uint16.
+        source: A path or an image in any form that photos come in, or an array `(H, W)`: bool, 0..1, 0..255, or
+            0..65535 in uint16.
         photo_size: `(width, height)` that it must have.
         what: Its name in error messages.
 
@@ -49,9 +50,11 @@ def read_mask(source: MaskSource, photo_size: tuple[int, int], what: str = "mask
 
 
 def _middle(levels: np.ndarray) -> float:
-    """Half of the range that the levels are in, by their greatest."""
+    """Half of the range that the levels are in, by their type and their greatest."""
     greatest = levels.max(initial=0)
-    return 0.5 if greatest <= 1 else 127 if greatest <= 255 else 32767
+    if levels.dtype == np.uint16 and greatest > 255:
+        return 32767
+    return 127 if greatest > 1 else 0.5
 
 
 def shares(mask: np.ndarray, box: tuple[int, int, int, int], height: int, width: int) -> np.ndarray:

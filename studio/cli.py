@@ -18,8 +18,9 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from backbones.photo import Photo, check_target, open_photo, write_picture
-from editing.compare import check_folder, compare_with_inpainting, make_folder
+from editing.compare import compare_with_inpainting
 from editing.edit import Editor, EditResult
+from editing.folder import check_folder, make_folder
 from editing.settings import EditSettings, InversionSettings
 from editing.sheet import format_metrics
 from inversion.trajectory import Trajectory

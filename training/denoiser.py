@@ -29,7 +29,7 @@ from training.carry_over import carry_over
 from training.grounding import SHARE, cross_attention_maps, grounding_loss
 from training.latents import kind_of
 from training.run import Run, autocast, average_of, pick_device
-from training.tokenizer import MAX_LENGTH, build_tokenizer, take_tokenizer
+from training.tokenizer import MAX_LENGTH, choose_tokenizer
 
 EMPTY_CAPTIONS = 0.12  # share of samples that teach the unconditional prediction (Ho and Salimans 2022)
 MIN_SNR = 5.0  # Hang et al., ICCV 2023
@@ -205,12 +205,7 @@ def main(
     torch.manual_seed(0)
     photos, test_photos = LatentPhotos(latents, "train"), LatentPhotos(latents, "test")
     resumed = (folder / "checkpoint.pt").exists()
-    if resumed:
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-    elif start_from:
-        tokenizer = take_tokenizer(start_from, folder / "tokenizer")
-    else:
-        tokenizer = build_tokenizer(photos.rows, folder / "tokenizer")
+    tokenizer = choose_tokenizer(photos.rows, folder / "tokenizer", start_from=start_from, resumed=resumed)
     scheduler = build_scheduler()
     channels, _, side = photos.latents.shape[1:]
     unet = build_unet(side, channels).to(memory_format=torch.channels_last)

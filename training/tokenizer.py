@@ -64,7 +64,20 @@ def build_tokenizer(rows: list[dict[str, Any]], folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder)
 
 
-def take_tokenizer(model: Path, folder: Path) -> CLIPTokenizer:
-    """The tokenizer of a model, copied to `folder`: whoever goes on from its weights goes on with its tokens."""
-    shutil.copytree(model / "tokenizer", folder, dirs_exist_ok=True)
+def choose_tokenizer(
+    rows: list[dict[str, Any]], folder: Path, *, start_from: Path | None, resumed: bool
+) -> CLIPTokenizer:
+    """The tokenizer of a run, in `folder`: that of the weights which it goes on from, else one learnt from `rows`.
+
+    Args:
+        rows: Of the photos.
+        folder: Where the run keeps it.
+        start_from: A model whose weights the run starts from, if any.
+        resumed: Whether the run goes on from its own checkpoint, and so with the tokenizer that is there.
+    """
+    if resumed:
+        return CLIPTokenizer.from_pretrained(folder)
+    if start_from is None:
+        return build_tokenizer(rows, folder)
+    shutil.copytree(start_from / "tokenizer", folder, dirs_exist_ok=True)
     return CLIPTokenizer.from_pretrained(folder)

@@ -16,6 +16,7 @@ from skimage.metrics import structural_similarity
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from editing.compare import MEASURES, Comparison, compare_with_inpainting
+from editing.edit import Editor
 from editing.likeness import edge_correlation, ssim, ssim_map
 from editing.page import comparison_page
 
@@ -90,6 +91,7 @@ def test_the_seed_is_inpaintings(comparison: Comparison, tiny: Path) -> None:
     again, other = (compare(tiny, mask=left_third(), seed=seed) for seed in (0, 1))
     for first, same, different in zip(comparison.entries, again.entries, other.entries, strict=True):
         assert first.image.tobytes() == same.image.tobytes()
+        assert (again.seed, other.seed) == (0, 1)
         assert (first.image.tobytes() != different.image.tobytes()) == ("blended" in first.name)
 
 
@@ -135,6 +137,21 @@ def test_a_loaded_model_will_do(comparison: Comparison, tiny: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        ({"mask": left_third(), "region": (20, 0, 40, 48)}, "white pixels in the region"),
+        ({"reweight": {"tulip": 2}}, "'tulip'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_the_inversion(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], sentence: str
+) -> None:
+    monkeypatch.setattr(Editor, "invert", lambda *_, **__: pytest.fail("inverted in vain"))
+    with pytest.raises(EditRealError, match=sentence):
+        compare(tiny, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
         ({"mask": np.zeros((48, 40), bool)}, "white pixels"),
         ({"mask": np.ones((4, 4), bool)}, "4x4"),
         ({"inpaint_model": "THE SAME"}, "inpainting model"),
@@ -153,7 +170,7 @@ def test_bad_input_is_one_sentence(tiny: Path, options: dict[str, Any], sentence
 def test_the_table_and_the_csv_agree(comparison: Comparison) -> None:
     lines = [line.strip("| ").split(" | ") for line in comparison.table().splitlines()]
     rows = list(csv.DictReader(io.StringIO(comparison.csv())))
-    assert list(rows[0]) == ["method", *MEASURES, "seconds", "picture"]
+    assert list(rows[0]) == ["method", *MEASURES, "seconds", "seed", "picture"]
     assert [line[0] for line in lines[2:]] == [row["method"] for row in rows]
     for line, row in zip(lines[2:], rows, strict=True):
         for cell, (key, (_, form)) in zip(line[1:], MEASURES.items(), strict=False):

@@ -73,26 +73,32 @@ def test_words_in_another_order_move_nothing_and_that_is_said(editor: Editor) ->
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "sentence"),
     [
-        {"reweight": {"hat": 2}},
-        {"blend_words": ["hat"]},
-        {"protect_words": ["hat"]},
-        {"cross_replace": {"hat": 0.5}},
-        {"cross_replace": 2},
-        {"include_mask": "missing.png"},
-        {"exclude_mask": np.ones((3, 3), bool)},
+        ({"reweight": {"hat": 2}}, "'hat'"),
+        ({"blend_words": ["hat"]}, "'hat'"),
+        ({"protect_words": ["hat"]}, "'hat'"),
+        ({"cross_replace": {"hat": 0.5}}, "'hat'"),
+        ({"include_mask": "missing.png"}, "include_mask, got missing.png"),
+        ({"exclude_mask": np.ones((3, 3), bool)}, "exclude_mask of the photo's size"),
     ],
 )
 def test_what_cannot_be_edited_is_refused_before_the_inversion(
-    model_folder: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], sentence: str
 ) -> None:
     monkeypatch.setattr(Editor, "invert", lambda *_, **__: pytest.fail("inverted in vain"))
     monkeypatch.setattr(Editor, "generate", lambda *_, **__: pytest.fail("generated in vain"))
-    with pytest.raises(EditRealError):
+    with pytest.raises(EditRealError, match=sentence):
         edit_real(picture(), CAPTION, NEW, model=model_folder, **options)
-    with pytest.raises(EditRealError):
+    with pytest.raises(EditRealError, match=sentence):
         edit_generated(CAPTION, NEW, model=model_folder, **options)
+
+
+def test_an_edited_region_fades_where_the_photo_goes_on(editor: Editor) -> None:
+    result = edit(editor, picture(60, 60), region=(10, 0, 60, 50), local_blend=False, feather=0.2)
+    mask = np.asarray(result.mask)
+    assert (mask[20, 10:19] < 255).all() and (mask[41:50, 40] < 255).all()
+    assert (mask[:40, 25:] == 255).all()
 
 
 def test_an_editor_keeps_the_last_few_photos(editor: Editor) -> None:

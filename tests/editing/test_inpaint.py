@@ -124,6 +124,13 @@ def test_outside_the_region_nothing_changes(folders: dict[str, Path], method: st
     assert np.array_equal(np.asarray(result.image)[~inside], photo[~inside])
 
 
+def test_an_inpainted_region_fades_where_the_photo_goes_on(folders: dict[str, Path]) -> None:
+    result = inpaint(folders, "telea", picture(80, 70), np.ones((80, 70), bool), region=(10, 0, 70, 60), feather=0.2)
+    mask = np.asarray(result.mask)
+    assert (mask[30, 10:21] < 255).all() and (mask[49:60, 40] < 255).all()
+    assert (mask[:45, 25:] == 255).all()
+
+
 @pytest.mark.parametrize("steps", [1, 4])
 def test_the_known_latents_end_as_the_photos(backbone: Backbone, latents: torch.Tensor, steps: int) -> None:
     mask = torch.zeros(16, 16, dtype=torch.bool)

@@ -139,6 +139,14 @@ def test_null_text_starts_from_the_empty_caption_or_from_the_caption(backbone: B
         invert(backbone, latents, CAPTION, steps=2, null_text_start="noise")
 
 
+def test_null_text_without_guidance_is_refused_before_any_work(
+    backbone: Backbone, latents: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(backbone), "noise_pred", lambda *_: pytest.fail("inverted in vain"))
+    with pytest.raises(EditRealError, match="use 'direct'"):
+        invert(backbone, latents, CAPTION, steps=2, guidance_scale=1.0)
+
+
 def test_a_trajectory_survives_saving(backbone: Backbone, latents: torch.Tensor, tmp_path: Path) -> None:
     trajectory = invert(backbone, latents, CAPTION, method="null_text", steps=3, geometry={"box": [0, 0, 4, 4]})
     trajectory.save(tmp_path / "rose.safetensors")

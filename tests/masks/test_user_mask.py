@@ -28,6 +28,7 @@ LEVELS = EXPECTED * np.uint8(255)
         Image.fromarray(LEVELS).convert("P"),
         Image.fromarray(LEVELS).convert("RGBA"),
         np.where(EXPECTED, 32768, 300).astype(np.uint16),
+        np.where(EXPECTED, 311.0, -56.0),  # a mask that was enlarged with overshoot
         Image.fromarray(np.where(EXPECTED, 65535, 3000).astype(np.uint16)),
         Image.merge("LA", [Image.new("L", (6, 4), 255), Image.fromarray(LEVELS)]),  # painted on a transparent layer
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from training.captions import known_words, random_caption
-from training.tokenizer import MAX_LENGTH, build_tokenizer, learn_merges, merge, take_tokenizer
+from training.tokenizer import MAX_LENGTH, build_tokenizer, choose_tokenizer, learn_merges, merge
 
 ROWS = [{"flower": "rose", "color": "red", "background": "green"}, {"animal": "cat", "breed": "bengal"}]
 
@@ -39,8 +39,11 @@ def test_word_by_word_equals_the_whole_caption(tmp_path: Path) -> None:
     assert len(tokenizer) == max(tokenizer.get_vocab().values()) + 1
 
 
-def test_a_model_s_tokens_are_taken_over(tmp_path: Path) -> None:
-    first = build_tokenizer(ROWS, tmp_path / "first" / "tokenizer")
-    other = build_tokenizer([{"animal": "cat", "breed": "bengal"}], tmp_path / "second" / "tokenizer")
-    assert other.get_vocab() != first.get_vocab()
-    assert take_tokenizer(tmp_path / "first", tmp_path / "second" / "tokenizer").get_vocab() == first.get_vocab()
+def test_a_run_has_the_tokens_of_the_weights_that_it_goes_on_from(tmp_path: Path) -> None:
+    other = [{"animal": "cat", "breed": "bengal"}]
+    first = build_tokenizer(ROWS, tmp_path / "first" / "tokenizer").get_vocab()
+    folder = tmp_path / "second" / "tokenizer"
+    fresh = choose_tokenizer(other, folder, start_from=None, resumed=False).get_vocab()
+    assert fresh != first
+    assert choose_tokenizer(other, folder, start_from=tmp_path / "first", resumed=False).get_vocab() == first
+    assert choose_tokenizer(other, folder, start_from=None, resumed=True).get_vocab() == first
