@@ -21,6 +21,7 @@ COLORS = frozenset(
     "black white gray grey red orange yellow green blue purple pink brown violet turquoise cyan magenta beige crimson "
     "scarlet maroon navy teal tan golden silver blond blonde bright dark light pale".split()
 )
+# What ends in "-ing" and is no action.
 THINGS_IN_ING = frozenset(
     "awning building ceiling clothing duckling earring evening lightning morning pudding railing seedling spring "
     "string wedding".split()
@@ -59,7 +60,7 @@ class Alignment:
 
     @property
     def only_moves(self) -> bool:
-        """Whether that is all that happens to them."""
+        """Whether the order of the words is all that differs."""
         return self.moved and not (self.swaps or self.removed or self.added)
 
     def carry_matrix(self, *, swaps: bool = True) -> torch.Tensor:
@@ -195,10 +196,12 @@ def _moved(source: Caption, i: int, target: Caption, j: int) -> bool:
 
 def _phrase(caption: Caption, index: int) -> frozenset[str]:
     """The keys of the run of content words in which the word at `index` stands."""
-    start, end = index, head_of(caption, index)
-    while start > 0 and is_content(caption.words[start - 1]) and is_content(caption.words[index]):
+    if not is_content(caption.words[index]):
+        return frozenset([caption.words[index].key])
+    start = index
+    while start > 0 and is_content(caption.words[start - 1]):
         start -= 1
-    return frozenset(word.key for word in caption.words[start : end + 1])
+    return frozenset(word.key for word in caption.words[start : head_of(caption, index) + 1])
 
 
 def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int], set[int]]:

@@ -208,12 +208,12 @@ def compare_with_inpainting(
     choices = [InpaintSettings(method=method, seed=seed, **shared) for method in ("blended", "telea", "pipeline")]
     photo = img if isinstance(img, Photo) else open_photo(img)
     given = None if mask is None else read_mask(mask, photo.size)
+    if given is not None:
+        check_mask_in_region(given, photo.size, region)
     backbone = model if isinstance(model, Backbone) else load_backbone(model, device, dtype)
     pipeline = None if inpaint_model is None else load_inpainting(inpaint_model, device, dtype)
     editor = Editor(backbone, progress=progress)
     editor.check(caption, new_caption, photo.size, edit_settings)
-    if given is not None:
-        check_mask_in_region(given, photo.size, region)
     start = perf_counter()
     trajectory = editor.invert(photo, caption, inversion, region=region)
     edit = editor.edit(trajectory, new_caption, edit_settings, photo=photo)

@@ -316,7 +316,7 @@ def _finish(
     part = _part(pixels, geometry)
     texture = _texture(alignment, settings)
     enlarged = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail, texture=texture)
-    result, mask = composite_part(pixels, geometry.box, enlarged, _feathered_mask(soft, pixels, region, geometry))
+    result, mask = composite_part(pixels, geometry.box, enlarged, _feathered_mask(soft, part, region, geometry))
     metrics = measure(
         working=to_unit(to_pixels(photo, geometry)[0]),
         ceiling=ceiling,
@@ -362,11 +362,10 @@ def _finish(
     )
 
 
-def _feathered_mask(soft: torch.Tensor, pixels: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
+def _feathered_mask(soft: torch.Tensor, part: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
     """The soft mask at the photo's resolution, feathered, `(H, W)` uint8 of the part; what the user excludes is 0."""
-    part = _part(pixels, geometry)
     fine = region.fine_mask(soft, part, geometry)
-    return feather_part(fine, geometry.box, pixels.shape[:2], region.settings.feather * max(part.shape[:2]))
+    return feather_part(fine, geometry.box, geometry.photo_size[::-1], region.settings.feather * max(fine.shape))
 
 
 def _texture(alignment: Alignment, settings: EditSettings) -> float:

@@ -138,8 +138,8 @@ def compare(
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")],
     *,
     mask: Annotated[Path | None, typer.Option(help="picture: white is inpainted, beside the edit's own mask")] = None,
-    model: Model = "bundled",
     seed: Annotated[int, typer.Option(help="of the noise that inpainting starts from")] = 0,
+    model: Model = "bundled",
     inpaint_model: Annotated[
         str | None, typer.Option(help="a folder or hub id of a model trained to inpaint, compared as well")
     ] = None,
