@@ -93,8 +93,8 @@ On {hardware}, from random weights, in this order:
   2023), with an average of the weights kept; {empty:.0%} of the captions are empty, for classifier-free guidance.
   Samples are {sampling}.
 - Dyed flowers: where a flower stands out by its colour, its petals also come in up to {dyes} other colours, so that
-  rare colours are seen and a colour word comes to mean the petals. They are dyed in CIE Lab, towards tones of real
-  flowers, with their shades kept (after Reinhard et al., 2001).
+  rare colours are seen and a colour word comes to mean the petals. The last version's are dyed in CIE Lab, towards
+  tones of real flowers, with their shades kept (after Reinhard et al., 2001).
 - Grounding: a penalty (weight {grounding:g}) pulls the cross-attention of the object's words and its colour onto the
   object's pixels and everything else off the closing tokens (in the spirit of TokenCompose, Wang et al., CVPR 2024).
 
@@ -107,7 +107,7 @@ To make {what} again, with the sources of edit-real and the photo archives that 
 
 START = """
 Each version started from the weights of the one before; channels of the latents that one did not have were added
-as `training/carry_over.py` says. A part that a version has no row for is the version's before. The repository's history
+as `training/carry_over.py` says. A part without a row in a version was kept as it was. The repository's history
 holds version {before}, `version-{before}` below.
 """
 
