@@ -1,58 +1,138 @@
-"""The attention of a UNet: where it happens, and a context manager that hands its probabilities to a control."""
+"""Where a denoiser attends, and a context manager under which a control decides what happens there.
+
+A control never touches the model. It says at which sites it wants a part in a step, and computes there what the layer
+would have computed: the attended values from queries, keys and values, or a residual branch's output. All other layers
+keep their own, fused attention.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
-from diffusers import UNet2DConditionModel
+import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
+from torch import nn
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
 
 
 @dataclass(frozen=True)
-class AttentionSite:
-    """One attention layer of a UNet, for latents of one size.
+class Site:
+    """A layer of a denoiser that a control can take part in, for latents of one size.
 
     Attributes:
         name: The layer's module path, such as `up_blocks.2.attentions.0.transformer_blocks.0.attn2`.
-        kind: `cross` (pixels look at the caption's tokens) or `self` (pixels look at pixels).
-        height: Rows of the layer's query grid; the queries are `height * width`, row by row.
+        kind: `cross` (pixels attend to the caption's tokens), `self` (pixels to pixels) or `residual` (a residual
+            block, whose branch is added to its input).
+        part: Where in the denoiser: its `encoder`, `middle` or `decoder`.
+        order: How many sites of this kind the latents pass before it.
+        height: Rows of the layer's grid; of attention, the queries are `height * width`, row by row.
         width: Columns of it.
+        share: The grid's side as a share of the latents' side, 1 at the finest layers.
     """
 
     name: str
-    kind: Literal["cross", "self"]
+    kind: Literal["cross", "self", "residual"]
+    part: Literal["encoder", "middle", "decoder"]
+    order: int
     height: int
     width: int
+    share: float
+
+    @property
+    def side(self) -> float:
+        """Side of the square that has as many cells."""
+        return float((self.height * self.width) ** 0.5)
 
 
-AttentionControl = Callable[[torch.Tensor, AttentionSite], torch.Tensor]
-"""`(probs, site) -> probs`, both `(B, heads, Q, K)` with rows that sum to 1. Returns a new tensor or `probs` itself."""
+class Control(Protocol):
+    """Takes part in a denoiser's layers, step by step. `B` are the rows of the batch.
+
+    A control that subclasses this needs to write only what it wants to change.
+    """
+
+    def sites(self, step: int) -> Collection[Site]:
+        """Where it takes part at this step."""
+        ...
+
+    def attend(
+        self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
+    ) -> torch.Tensor:
+        """The values that the queries gather, `(B, heads, Q, d)`, at a site of attention that it asked for.
+
+        Args:
+            site: Which.
+            query: `(B, heads, Q, d)`.
+            key: `(B, heads, K, d)`.
+            value: `(B, heads, K, d)`.
+            step: Of the schedule.
+        """
+        return attention(query, key, value)
+
+    def features(self, site: Site, hidden: torch.Tensor, step: int) -> torch.Tensor:
+        """The output `(B, C, h, w)` of a residual block's branch, before the block's input is added to it."""
+        return hidden
 
 
-def attention_sites(unet: UNet2DConditionModel, height: int, width: int) -> list[AttentionSite]:
-    """Every attention layer of `unet`, in the order of its modules, for latents of `height` x `width`."""
-    deepest = len(unet.config.block_out_channels) - 1
-    sites = []
-    for name, module in unet.named_modules():
-        if not isinstance(module, Attention):
-            continue
-        block, index = name.split(".")[:2]
-        halvings = deepest if block == "mid_block" else int(index) if block == "down_blocks" else deepest - int(index)
-        kind: Literal["cross", "self"] = "cross" if name.endswith("attn2") else "self"
-        # A stride-2 convolution with padding 1 rounds up, so does the negated floor division.
-        sites.append(AttentionSite(name, kind, -(-height // 2**halvings), -(-width // 2**halvings)))
-    return sites
+def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Softmax attention without its probabilities ever being stored, `(B, heads, Q, d)`."""
+    return F.scaled_dot_product_attention(query, key, value)
+
+
+def attention_probs(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """The probabilities of softmax attention, `(B, heads, Q, K)` float32, rows that sum to 1."""
+    # The query is scaled before the product, which float16 would overflow in some models.
+    return ((query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)).float().softmax(dim=-1)
+
+
+def gather(probs: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """The values under probabilities `(B, heads, Q, K)`, in the values' number format: `(B, heads, Q, d)`."""
+    return probs.to(value.dtype) @ value
+
+
+@contextmanager
+def controlled(backbone: Backbone, control: Control, step: int) -> Iterator[None]:
+    """Puts `control` on the sites that it asks for at `step`; the model is this caller's alone meanwhile.
+
+    What was found is put back on leaving, whatever happens inside. A loop enters once a step: there is nothing to count
+    and nothing to reset. Other threads that use the model wait.
+
+    Raises:
+        ValueError: The control asks for a layer that the model does not have.
+    """
+    with backbone.lock, ExitStack() as put_back:
+        for site in control.sites(step):
+            try:
+                module = backbone.denoiser.get_submodule(site.name)
+            except AttributeError as error:
+                raise ValueError(f"expected a layer of this model, got the site of another: {site.name}") from error
+            put_back.callback(_take_over(module, site, control, step))
+        yield
+
+
+def _take_over(module: nn.Module, site: Site, control: Control, step: int) -> Callable[[], None]:
+    """Hands one layer to the control, and returns what undoes it."""
+    if site.kind == "residual":
+
+        def changed(conv: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            return control.features(site, output, step)
+
+        return module.get_submodule("conv2").register_forward_hook(changed).remove
+    found = module.processor
+    module.set_processor(ControlledAttention(site, control, step))
+    return lambda: module.set_processor(found)
 
 
 class ControlledAttention:
-    """An attention processor that shows its probabilities to a control before they weigh the values."""
+    """An attention processor that lets a control compute the attended values."""
 
-    def __init__(self, site: AttentionSite, control: AttentionControl) -> None:
-        self.site, self.control = site, control
+    def __init__(self, site: Site, control: Control, step: int) -> None:
+        self.site, self.control, self.step = site, control, step
 
     def __call__(
         self,
@@ -62,45 +142,12 @@ class ControlledAttention:
         attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """`hidden_states` `(B, Q, C)`, `encoder_hidden_states` `(B, K, C_text)` or None for self-attention."""
+        assert attention_mask is None, "a controlled layer takes no attention mask"
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = (
             projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
             for projected in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
         )
-        # The query is scaled before the product, which float16 would overflow in some models.
-        scores = ((query * attn.scale) @ key.transpose(-1, -2)).float()
-        if attention_mask is not None:
-            batch, keys = len(query), key.shape[2]
-            scores = scores + attn.prepare_attention_mask(attention_mask, keys, batch).unflatten(0, (batch, attn.heads))
-        probs = self.control(scores.softmax(dim=-1), self.site)
-        attended = (probs.to(value.dtype) @ value).transpose(1, 2).flatten(2)
-        dropout, project = attn.to_out[1], attn.to_out[0]
+        attended = self.control.attend(self.site, query, key, value, self.step).transpose(1, 2).flatten(2)
+        project, dropout = attn.to_out
         return dropout(project(attended)) / attn.rescale_output_factor
-
-
-@contextmanager
-def controlled_attention(
-    unet: UNet2DConditionModel, sites: Sequence[AttentionSite], control: AttentionControl
-) -> Iterator[None]:
-    """Puts `control` on the given sites; every other layer keeps its own, fused attention.
-
-    The processors that were found are put back on leaving, whatever happens inside. A loop that controls by step
-    enters once a step, with the step bound in `control`: there is nothing to count and nothing to reset.
-
-    Raises:
-        ValueError: `sites` is empty, or names a layer that `unet` does not have.
-    """
-    if not sites:
-        raise ValueError("expected at least one attention layer to control, got none; the edit would do nothing")
-    try:
-        modules = {site: unet.get_submodule(site.name) for site in sites}
-    except AttributeError as error:
-        raise ValueError(f"expected attention layers of this UNet, got a site of another: {error}") from error
-    found = {site: module.processor for site, module in modules.items()}
-    try:
-        for site, module in modules.items():
-            module.set_processor(ControlledAttention(site, control))
-        yield
-    finally:
-        for site, module in modules.items():
-            module.set_processor(found[site])

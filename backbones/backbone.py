@@ -1,120 +1,167 @@
-"""What a model is: networks, tokenizer and schedule values in one frozen bundle."""
+"""What a model is: networks, noise levels and what its family knows, in one frozen bundle."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+from torch import nn
 
-from backbones.errors import EditRealError
+from backbones.attention import Site
+from backbones.condition import Condition
+from backbones.levels import PREDICTIONS, Level, NoiseLevels, Prediction
+from backbones.text import Caption, parse_caption
+
+SAMPLED = 1024  # numbers of each weight that the fingerprint reads, evenly spread
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the models of one family have in common, as functions of a backbone of it.
+
+    Attributes:
+        load: `(folder, device, dtype)` to the fields of a `Backbone` that the family fills; networks in evaluation
+            mode, frozen, on the device.
+        condition: Parsed captions to one row each.
+        denoise: Latents `(B, C, h, w)`, timesteps `(B,)` and condition, in the network's number format, to the
+            network's output `(B, C, h, w)`.
+        sites: The layers that a control can take part in, for latents of a height and width, in the order in which the
+            latents pass them.
+        encode: Pixels `(B, 3, H, W)` in [-1, 1] to latents.
+        decode: Latents to pixels on the CPU.
+    """
+
+    load: Callable[..., dict[str, Any]]
+    condition: Callable[[Backbone, Sequence[Caption]], Condition]
+    denoise: Callable[[Backbone, torch.Tensor, torch.Tensor, Condition], torch.Tensor]
+    sites: Callable[[Backbone, int, int], list[Site]]
+    encode: Callable[[Backbone, torch.Tensor], torch.Tensor]
+    decode: Callable[[Backbone, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A text-conditioned latent diffusion model with frozen weights.
+    """A text-conditioned diffusion model with frozen weights.
 
-    Latents, embeddings and all arithmetic outside the networks are float32; `dtype` is the UNet's and the text
-    encoder's. The autoencoder always computes in float32, since half precision blackens images.
+    Latents, embeddings and all arithmetic outside the networks are float32; `dtype` is the denoiser's and the text
+    encoders'. The autoencoder always computes in float32, since half precision blackens images.
 
     Attributes:
         name: What the model was loaded as: `bundled`, a folder or a hub id.
-        unet: The denoiser.
-        vae: The autoencoder.
-        text_encoder: The caption's encoder.
-        tokenizer: Its tokenizer.
-        alphas_cumprod: The product of the alphas at every training timestep, `(T,)` float64 on the CPU.
-        final_alpha_prod: The product that stands for "no noise" at the end of sampling.
-        steps_offset: Added to every sampled timestep, as the scheduler's configuration asks.
-        timestep_spacing: `leading` or `trailing`, as in diffusers' schedulers.
-        prediction_type: `epsilon` or `v_prediction`.
+        family: What all models of its kind know.
+        denoiser: The network that sees the noise.
+        vae: The autoencoder; None for a model that works on pixels.
+        text_encoders: One or more.
+        tokenizers: Theirs; words are placed on the tokens of the first.
+        levels: That it was trained at.
+        latent_channels: `C`.
+        vae_factor: Pixels a side of one latent cell.
+        image_size: Side in pixels of the square photos that the model was trained on.
+        size_multiple: Sides of a working photo in pixels are multiples of this, so that every level of the denoiser
+            divides evenly.
         known_words: The words that the model was trained on, where it says so; None for an open vocabulary.
         guidance_scale: That suits the model's edits; Stable Diffusion's 7.5 where it says nothing else.
+        lock: Held by whoever runs the denoiser, and for as long as a control is on it.
     """
 
     name: str
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    text_encoder: CLIPTextModel
-    tokenizer: CLIPTokenizer
-    alphas_cumprod: torch.Tensor
-    final_alpha_prod: float
-    steps_offset: int
-    timestep_spacing: str
-    prediction_type: str
+    family: Family
+    denoiser: Any
+    vae: Any
+    text_encoders: tuple[Any, ...]
+    tokenizers: tuple[Any, ...]
+    levels: NoiseLevels
+    latent_channels: int
+    vae_factor: int
+    image_size: int
+    size_multiple: int
     known_words: frozenset[str] | None
     guidance_scale: float
+    lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def device(self) -> torch.device:
-        return self.unet.device
+        return self.denoiser.device  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.unet.dtype
+        return self.denoiser.dtype  # type: ignore[no-any-return]
 
     @property
-    def vae_factor(self) -> int:
-        """Pixels a side of one latent cell."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+    def dtype_name(self) -> str:
+        """Such as `float32`."""
+        return str(self.dtype).removeprefix("torch.")
 
     @property
-    def image_size(self) -> int:
-        """Side in pixels of the square photos that the model was trained on."""
-        return int(self.unet.config.sample_size) * self.vae_factor
+    def tokenizer(self) -> Any:
+        """The one on whose tokens words are placed."""
+        return self.tokenizers[0]
 
     @property
-    def size_multiple(self) -> int:
-        """Sides of a working photo in pixels are multiples of this, so that every level of the UNet divides evenly."""
-        return int(self.vae_factor * 2 ** (len(self.unet.config.block_out_channels) - 1))
+    def networks(self) -> tuple[nn.Module, ...]:
+        return tuple(part for part in (self.denoiser, self.vae, *self.text_encoders) if part is not None)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Tells models apart: a hash of the schedule and of every weight's sum and first values."""
-        schedule = (self.prediction_type, self.timestep_spacing, self.steps_offset, self.final_alpha_prod)
-        digest = hashlib.sha256(repr((*schedule, float(self.alphas_cumprod.sum()))).encode())
-        for network in (self.unet, self.vae, self.text_encoder):
+        """Tells models apart, the same on every machine: a hash of noise levels and of some bytes of every weight."""
+        levels = self.levels
+        told = (levels.prediction_type, levels.timestep_spacing, levels.steps_offset, levels.final)
+        digest = hashlib.sha256(repr(told).encode() + levels.signal.numpy().tobytes())
+        for network in self.networks:
             for name, weight in network.state_dict().items():
-                values = torch.cat([weight.flatten()[:8].float(), weight.float().sum()[None]]).cpu()
-                digest.update(name.encode() + values.numpy().tobytes())
+                flat = weight.detach().flatten()
+                values = flat[:: max(1, len(flat) // SAMPLED)].cpu().contiguous()
+                digest.update(f"{name} {tuple(weight.shape)}".encode() + values.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]
 
-    def noise_pred(
-        self, latents: torch.Tensor, timestep: int | torch.Tensor, prompt_embeds: torch.Tensor
-    ) -> torch.Tensor:
-        """The noise in `latents`, whatever the model itself predicts.
+    def guidance(self, asked: float | None) -> float:
+        """The guidance scale that was asked for, or the one that suits the model."""
+        return self.guidance_scale if asked is None else asked
 
-        A v-prediction is converted by epsilon = sqrt(alpha_prod_t) v + sqrt(1 - alpha_prod_t) x_t (Salimans and
-        Ho 2022, appendix D).
+    def condition(self, captions: Sequence[str | Caption]) -> Condition:
+        """What the denoiser is told of each caption, one row each; the empty one is the unconditional.
+
+        Raises:
+            EditRealError: A caption that is no text.
+        """
+        parsed = [one if isinstance(one, Caption) else parse_caption(self.tokenizer, one) for one in captions]
+        return self.family.condition(self, parsed)
+
+    def sites(self, height: int, width: int) -> list[Site]:
+        """The layers that a control can take part in, for latents of `height` x `width`."""
+        return self.family.sites(self, height, width)
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels `(B, 3, H, W)` in [-1, 1] to latents `(B, C, h, w)` float32 on the model's device."""
+        return self.family.encode(self, pixels)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents `(B, C, h, w)` to pixels `(B, 3, H, W)` float32 in [-1, 1] on the CPU."""
+        return self.family.decode(self, latents)
+
+    def denoise(self, latents: torch.Tensor, timestep: int | torch.Tensor, condition: Condition) -> torch.Tensor:
+        """The network's own output, `(B, C, h, w)` float32; arguments are those of `predict`."""
+        timesteps = torch.as_tensor(timestep, device=self.device).expand(len(latents))
+        with self.lock:
+            output = self.family.denoise(self, latents.to(self.dtype), timesteps, condition.to(self.dtype))
+        return output.float()
+
+    def predict(
+        self, latents: torch.Tensor, timestep: int | torch.Tensor, condition: Condition, level: Level | None = None
+    ) -> Prediction:
+        """The photo and the noise that the model sees in `latents`.
 
         Args:
             latents: `(B, C, h, w)` float32.
             timestep: One for all, or `(B,)`.
-            prompt_embeds: `(B, K, D)`.
-
-        Returns:
-            `(B, C, h, w)` float32.
+            condition: `B` rows.
+            level: At which the latents are; by default the timestep's own.
         """
-        steps = torch.as_tensor(timestep, device=self.device).expand(len(latents))
-        output = self.unet(latents.to(self.dtype), steps, prompt_embeds.to(self.dtype)).sample.float()
-        if self.prediction_type == "epsilon":
-            return output
-        alpha_prod_t = self.alphas_cumprod[steps.cpu()].to(latents)[:, None, None, None]
-        return alpha_prod_t.sqrt() * output + (1 - alpha_prod_t).sqrt() * latents
-
-
-def check_finite(tensor: torch.Tensor, what: str) -> torch.Tensor:
-    """`tensor` itself, or an error where it holds NaN or infinity.
-
-    Raises:
-        EditRealError: With the remedy, which is nearly always a wider number format.
-    """
-    if not torch.isfinite(tensor).all():
-        raise EditRealError(
-            f"expected finite {what}, got NaN or infinity: the model overflowed in {tensor.dtype}'s network format; "
-            "load it with dtype=torch.float32 (or bfloat16 on a GPU)"
-        )
-    return tensor
+        trained = self.levels.at(timestep)
+        output = self.denoise(latents, timestep, condition)
+        return PREDICTIONS[self.levels.prediction_type](output, latents, trained, trained if level is None else level)

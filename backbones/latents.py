@@ -1,10 +1,15 @@
-"""Pixels to latents and back, with the scaling that the model's configuration gives."""
+"""Pixels to latents and back through an autoencoder, with the scaling that its configuration gives."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
-from backbones.backbone import Backbone, check_finite
+from backbones.finite import check_finite
+
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
 
 
 @torch.no_grad()
@@ -17,7 +22,10 @@ def encode(backbone: Backbone, pixels: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def decode(backbone: Backbone, latents: torch.Tensor) -> torch.Tensor:
-    """Latents `(B, C, h, w)` to pixels `(B, 3, H, W)` float32 in [-1, 1] on the CPU."""
+    """Latents `(B, C, h, w)` to pixels `(B, 3, H, W)` float32 in [-1, 1] on the CPU.
+
+    One row after another: a decoder at full resolution holds more memory than all else that an edit does.
+    """
     latents = latents.float() / backbone.vae.config.scaling_factor
-    pixels = backbone.vae.decode(latents.to(memory_format=torch.channels_last)).sample
-    return check_finite(pixels, "pixels").clamp(-1, 1).contiguous().cpu()
+    rows = [backbone.vae.decode(row.to(memory_format=torch.channels_last)).sample.cpu() for row in latents.split(1)]
+    return check_finite(torch.cat(rows), "pixels").clamp(-1, 1).contiguous()

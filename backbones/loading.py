@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
-from transformers import CLIPTextModel, CLIPTokenizer
 
-from backbones.backbone import Backbone
+from backbones.backbone import Backbone, Family
 from backbones.errors import EditRealError
+from backbones.families import FAMILIES
+from backbones.reading import read_json
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 STABLE_DIFFUSION_GUIDANCE = 7.5
-_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
 def load_backbone(
     model: str | Path = "bundled", device: str | torch.device | None = None, dtype: torch.dtype | None = None
 ) -> Backbone:
-    """Load a Stable Diffusion 1.x or 2.x model, in safetensors, with its weights frozen.
+    """Load a model of one of the `FAMILIES`, in safetensors, with its weights frozen.
 
     Args:
         model: `bundled`, a folder in diffusers' layout, or the id of a model on the Hugging Face hub.
         device: CUDA where there is one, else Apple's MPS, else the CPU.
-        dtype: Of the UNet and text encoder. On CUDA bfloat16 where the card has it and float16 elsewhere; float32
+        dtype: Of the denoiser and text encoders. On CUDA bfloat16 where the card has it and float16 elsewhere; float32
             on the other devices.
 
     Raises:
@@ -37,37 +34,14 @@ def load_backbone(
 
     Example:
         >>> backbone = load_backbone("bundled", device="cpu")
-        >>> backbone.image_size
-        64
+        >>> backbone.dtype
+        torch.float32
     """
-    folder = find_folder(str(model))
-    check_family(folder)
     device = find_device(device)
-    dtype = dtype or default_dtype(device)
-    try:
-        unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
-        vae = AutoencoderKL.from_pretrained(folder / "vae", use_safetensors=True)
-        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True)
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EditRealError(f"expected a readable diffusers model in safetensors at {folder}, got: {reason}") from error
-    for network, network_dtype in ((unet, dtype), (vae, torch.float32), (text_encoder, dtype)):
-        network.requires_grad_(False).eval().to(device)
-        if network.dtype != network_dtype:
-            network.to(network_dtype)
-    for network in (unet, vae):
-        network.to(memory_format=torch.channels_last)
-    return Backbone(
-        name=str(model),
-        unet=unet,
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        **schedule_values(scheduler),
-        **own_values(folder),
-    )
+    folder = find_folder(str(model))
+    family = find_family(folder)
+    fields = family.load(folder, device, dtype or default_dtype(device))
+    return Backbone(name=str(model), family=family, **fields, **own_values(folder))
 
 
 def find_folder(model: str) -> Path:
@@ -78,8 +52,8 @@ def find_folder(model: str) -> Path:
     if model == "bundled":
         raise EditRealError(f"expected the bundled model at {folder}, got no such folder; reinstall edit-real")
     try:
-        files = [f"{part}/*{end}" for part in _PARTS for end in (".json", ".txt", ".safetensors")]
-        variants = ["*.fp16.*", "*.non_ema.*", "*.ema.*"]
+        files = [f"*/*{end}" for end in (".json", ".txt", ".model", ".safetensors")]
+        variants = ["*.fp16.*", "*.non_ema.*", "*.ema.*", "safety_checker/*", "feature_extractor/*"]
         return Path(snapshot_download(model, allow_patterns=["model_index.json", *files], ignore_patterns=variants))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise EditRealError(
@@ -88,48 +62,19 @@ def find_folder(model: str) -> Path:
         ) from error
 
 
-def check_family(folder: Path) -> None:
-    """Refuses what is no Stable Diffusion 1.x or 2.x text-to-image model, with the reason."""
+def find_family(folder: Path) -> Family:
+    """The family of the pipeline in a folder.
+
+    Raises:
+        EditRealError: It is no pipeline, or of a family that is not among `FAMILIES`.
+    """
     index = folder / "model_index.json"
-    missing = [part for part in _PARTS if not (folder / part).is_dir()]
-    if not index.is_file() or missing:
-        lacking = ", ".join(([] if index.is_file() else ["model_index.json"]) + [f"{part}/" for part in missing])
-        raise EditRealError(f"expected a diffusers pipeline folder at {folder}, got one without {lacking}")
-    content = read_json(index)
-    if "text_encoder_2" in content or "transformer" in content:
-        family = content.get("_class_name", "another family")
-        raise EditRealError(f"expected a Stable Diffusion 1.x or 2.x model, got {family} at {folder}")
-    unet, vae = read_json(folder / "unet" / "config.json"), read_json(folder / "vae" / "config.json")
-    if unet.get("in_channels") != vae.get("latent_channels"):
-        raise EditRealError(
-            f"expected a text-to-image model whose UNet takes {vae.get('latent_channels')} channels, got one that "
-            f"takes {unet.get('in_channels')} (an inpainting or depth model) at {folder}"
-        )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return content
-    except (OSError, ValueError) as error:
-        raise EditRealError(f"expected a readable JSON file at {path}, got: {error}") from error
-
-
-def schedule_values(scheduler: DDIMScheduler) -> dict[str, Any]:
-    """The values of a scheduler's configuration that our own schedule arithmetic needs."""
-    config = scheduler.config
-    if config.prediction_type not in ("epsilon", "v_prediction"):
-        raise EditRealError(f"expected a model that predicts epsilon or v, got {config.prediction_type!r}")
-    if config.timestep_spacing not in ("leading", "trailing"):
-        raise EditRealError(f"expected leading or trailing timesteps, got {config.timestep_spacing!r}")
-    alphas_cumprod = scheduler.alphas_cumprod.double()
-    return {
-        "alphas_cumprod": alphas_cumprod,
-        "final_alpha_prod": 1.0 if config.set_alpha_to_one else float(alphas_cumprod[0]),
-        "steps_offset": int(config.steps_offset),
-        "timestep_spacing": config.timestep_spacing,
-        "prediction_type": config.prediction_type,
-    }
+    if not index.is_file():
+        raise EditRealError(f"expected a diffusers pipeline folder at {folder}, got one without model_index.json")
+    name = read_json(index).get("_class_name", "a pipeline without a name")
+    if name not in FAMILIES:
+        raise EditRealError(f"expected a model of {', '.join(FAMILIES)}, got {name} at {folder}; choose another model")
+    return FAMILIES[name]
 
 
 def own_values(folder: Path) -> dict[str, Any]:
@@ -157,6 +102,7 @@ def find_device(device: str | torch.device | None) -> torch.device:
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
+    """The number format in which networks run on a device unless told otherwise."""
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

@@ -1,14 +1,12 @@
-"""A caption as words and tokens, and as the embeddings that condition the denoiser."""
+"""A caption as words, placed on a tokenizer's tokens."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-import torch
 from transformers import CLIPTokenizer
 
-from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|(?:[^\w\s]|_)+")
@@ -97,15 +95,3 @@ def parse_caption(tokenizer: CLIPTokenizer, text: str) -> Caption:
     padding = [tokenizer.pad_token_id] * (limit - len(kept) - 2)
     input_ids = (tokenizer.bos_token_id, *kept, tokenizer.eos_token_id, *padding)
     return Caption(text, tuple(words), input_ids, tuple(cut))
-
-
-@torch.no_grad()
-def encode_captions(backbone: Backbone, captions: list[Caption]) -> torch.Tensor:
-    """The embeddings of captions, `(B, K, D)` float32: the last hidden state after the final layer norm."""
-    input_ids = torch.tensor([caption.input_ids for caption in captions], device=backbone.device)
-    return backbone.text_encoder(input_ids).last_hidden_state.float()
-
-
-def encode_prompt(backbone: Backbone, text: str) -> torch.Tensor:
-    """The embedding of one caption, `(1, K, D)` float32; the empty string gives the unconditional one."""
-    return encode_captions(backbone, [parse_caption(backbone.tokenizer, text)])

@@ -20,11 +20,13 @@ from tqdm import tqdm
 
 from backbones.latents import decode, encode
 from backbones.loading import load_backbone
-from backbones.photo import open_photo, plan_geometry, to_pixels
+from backbones.geometry import plan_geometry
+from backbones.photo import open_photo
+from backbones.pixels import to_pixels
 from backbones.text import encode_prompt, parse_caption
 from benchmarks.command import run_command
 from benchmarks.tables import markdown
-from editing.edit import Editor
+from editing.editor import Editor
 from editing.settings import InversionSettings
 from inversion.ddim import ddim_sample
 from inversion.invert import invert

@@ -15,7 +15,8 @@ from backbones.photo import Photo
 from backbones.text import encode_prompt
 from benchmarks.edits import Edit
 from benchmarks.memory import peak_memory
-from editing.edit import Editor, EditResult
+from editing.editor import Editor
+from editing.result import EditResult
 from editing.inpaint import InpaintResult, inpaint_photo
 from editing.settings import EditSettings, InpaintSettings, InversionSettings, split_settings
 from inversion.null_text import optimize_null_text

@@ -40,7 +40,7 @@ from benchmarks.methods import METHODS, OURS, Inverted, Masks, Method, Outcome, 
 from benchmarks.pictures import draw_samples, page, thumbnail
 from benchmarks.pie_bench import read_pie_bench
 from benchmarks.report import report
-from editing.edit import Editor
+from editing.editor import Editor
 from training.classifier import load_classifier
 
 CLASSIFIER = Path(__file__).parent / "classifier"  # names species and animals

@@ -1,9 +1,13 @@
 """Edit a photo by its caption."""
 
 from editing.compare import Comparison, compare_with_inpainting
-from editing.edit import Editor, EditResult, edit_generated, edit_real
+from editing.edit import edit_real
+from editing.editor import Editor
+from editing.generated import edit_generated
 from editing.inpaint import InpaintResult, inpaint_real
-from editing.settings import EditSettings, InpaintSettings, InversionSettings
+from editing.result import EditResult
+from editing.settings import EditSettings, InpaintSettings
+from inversion.settings import InversionSettings
 
 __all__ = [
     "Comparison",

@@ -19,8 +19,11 @@ from PIL import Image
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
-from backbones.photo import Photo, PhotoSource, open_photo, save_photo, to_pixels, to_unit, with_alpha, write_picture
-from editing.edit import Editor, EditResult, trajectory_geometry
+from backbones.photo import Photo, PhotoSource, open_photo
+from backbones.pixels import to_pixels, to_unit, with_alpha
+from backbones.saving import save_photo, write_picture
+from editing.editor import Editor
+from editing.result import EditResult
 from editing.folder import check_folder, make_folder
 from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo, latent_mask, load_inpainting
 from editing.likeness import edge_correlation, ssim
@@ -28,7 +31,7 @@ from editing.page import comparison_page
 from editing.settings import InpaintSettings, split_settings
 from editing.sheet import draw_sheet, overlay_mask
 from editing.verdict import measure_change, psnr
-from inversion.ddim import Callback
+from inversion.progress import Callback, Progress
 from masks.user_mask import MaskSource, read_mask
 
 OURS, OUR_MASK, YOUR_MASK = "edit-real", "our mask", "your mask"
@@ -172,7 +175,7 @@ def compare_with_inpainting(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     region: tuple[int, int, int, int] | None = None,
-    progress: bool | Callback = False,
+    progress: bool | Callback | Progress = False,
     **settings: Any,
 ) -> Comparison:
     """Edit a photo, and inpaint it with the same words under the edit's own mask and, where one is given, the user's.
@@ -233,7 +236,7 @@ def compare_with_inpainting(
 
 def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seconds: float) -> ComparisonEntry:
     """Measures one result; `edit` tells what the model saw of the photo."""
-    geometry = trajectory_geometry(edit.trajectory)
+    geometry = edit.trajectory.geometry
     photo, after, mask = (np.asarray(image) for image in (edit.photo.image, result.image.convert("RGB"), result.mask))
     similarity, ratio = float("nan"), float("nan")
     # What is drawn at the photo's size is drawn inside the mask alone.

@@ -15,21 +15,23 @@ from safetensors import SafetensorError
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.latents import decode, encode
 from backbones.loading import (
     STABLE_DIFFUSION_GUIDANCE,
     default_dtype,
     find_device,
     find_folder,
     load_backbone,
-    read_json,
 )
-from backbones.photo import Photo, PhotoSource, open_photo, plan_geometry, save_photo, to_pixels, to_unit, with_alpha
-from backbones.text import encode_prompt, parse_caption
-from editing.progress import Progress
+from backbones.reading import read_json
+from backbones.geometry import plan_geometry
+from backbones.photo import Photo, PhotoSource, open_photo
+from backbones.pixels import to_pixels, to_unit, with_alpha
+from backbones.saving import save_photo
+from backbones.levels import Prediction
+from backbones.text import parse_caption
+from inversion.progress import Callback, Progress, progress_of
 from editing.settings import InpaintSettings, with_options
 from editing.verdict import measure_change, warn_of_captions
-from inversion.ddim import Callback
 from inversion.guidance import guide
 from inversion.schedule import make_schedule
 from inversion.steps import ddim_step
@@ -81,7 +83,7 @@ def inpaint_real(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     region: tuple[int, int, int, int] | None = None,
-    progress: bool | Callback = False,
+    progress: bool | Callback | Progress = False,
     **settings: Any,
 ) -> InpaintResult:
     """Draw the masked part of a photo anew; what the mask leaves black stays exactly as it was.
@@ -126,14 +128,14 @@ def inpaint_photo(
     model: Backbone | StableDiffusionInpaintPipeline | None = None,
     *,
     region: tuple[int, int, int, int] | None = None,
-    progress: bool | Callback = False,
+    progress: bool | Callback | Progress = False,
 ) -> InpaintResult:
     """`inpaint_real` with everything loaded: the mask `(H, W)` bool, and the model that the method needs."""
     pixels = np.asarray(photo.image)
     left, top, right, bottom = box = check_mask_in_region(mask, photo.size, region)
     inside = np.zeros_like(mask)
     inside[top:bottom, left:right] = part_mask = mask[top:bottom, left:right]
-    with Progress("inpaint", settings.steps, progress) as callback:
+    with progress_of(progress).phase("inpaint", settings.steps) as callback:
         if settings.method == "blended":
             assert isinstance(model, Backbone)
             drawn = _draw_blended(model, photo, caption, inside, settings, region, callback)
@@ -202,18 +204,17 @@ def inpaint_blended(
         `(1, C, h, w)`.
     """
     schedule, generator = make_schedule(backbone, steps), torch.Generator().manual_seed(seed)
-    prompt_embeds = torch.cat([encode_prompt(backbone, ""), encode_prompt(backbone, caption)])
+    condition = backbone.condition(["", caption])
     drawn = torch.randn(latents.shape, generator=generator).to(latents)
     for i, timestep in enumerate(schedule.timesteps):
-        alpha_prod_t, alpha_prod_t_prev = schedule.alpha_prods[i : i + 2]
-        noise_pred = backbone.noise_pred(drawn.expand(2, -1, -1, -1), timestep, prompt_embeds)
-        noise_pred_uncond, noise_pred_cond = noise_pred.chunk(2)
-        guided = guide(noise_pred_uncond, noise_pred_cond, guidance_scale)
-        drawn = ddim_step(drawn, guided, alpha_prod_t, alpha_prod_t_prev)
+        prediction = backbone.predict(drawn.expand(2, -1, -1, -1), timestep, condition)
+        uncond, cond = (Prediction(*(part[row : row + 1] for part in prediction)) for row in (0, 1))
+        level = schedule.levels[i + 1]
+        drawn = ddim_step(guide(uncond, cond, guidance_scale), level)
         known = latents
         if i + 1 < steps:
             noise = torch.randn(latents.shape, generator=generator).to(latents)
-            known = alpha_prod_t_prev**0.5 * latents + (1 - alpha_prod_t_prev) ** 0.5 * noise
+            known = ddim_step(Prediction(latents, noise), level)
         drawn = blend_latents(drawn, known, mask.float())
         if callback:
             callback(i, drawn)
@@ -356,7 +357,7 @@ def _draw_blended(
 ) -> np.ndarray:
     """The region at the model's size, `(h, w, 3)` in [0, 1]."""
     geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple, region)
-    latents = encode(backbone, to_pixels(photo, geometry))
+    latents = backbone.encode(to_pixels(photo, geometry))
     grown = torch.from_numpy(latent_mask(mask, geometry.box, *latents.shape[-2:])).to(latents.device)
     drawn = inpaint_blended(
         backbone,
@@ -364,11 +365,11 @@ def _draw_blended(
         caption,
         grown,
         steps=settings.steps,
-        guidance_scale=settings.guidance_scale or backbone.guidance_scale,
+        guidance_scale=backbone.guidance(settings.guidance_scale),
         seed=settings.seed,
         callback=callback,
     )
-    return to_unit(decode(backbone, drawn)[0])
+    return to_unit(backbone.decode(drawn)[0])
 
 
 def _draw_full_size(

@@ -31,7 +31,8 @@ def measure(
     *,
     working: np.ndarray,
     ceiling: np.ndarray,
-    reconstruction: np.ndarray,
+    guided: np.ndarray | None,
+    source: np.ndarray,
     edited: np.ndarray,
     working_mask: np.ndarray,
     photo: np.ndarray,
@@ -43,7 +44,8 @@ def measure(
     Args:
         working: The photo as the model saw it, `(h, w, 3)` in [0, 1], like the next three.
         ceiling: Encoded and decoded, nothing else.
-        reconstruction: Inverted and sampled back.
+        guided: Where guided sampling with the photo's caption ends on its own; None where that is not known.
+        source: Where the source of the edit arrived.
         edited: The edit.
         working_mask: `(h, w)` bool.
         photo: The whole photo, `(H, W, 3)` uint8, like `result`.
@@ -51,14 +53,14 @@ def measure(
         mask: `(H, W)` uint8.
 
     Returns:
-        `ceiling_psnr` and `reconstruction_psnr` in dB against the photo; `outside_psnr` in dB of the edit against the
-        reconstruction outside the mask, before compositing; `mask_share` and `change_inside` in per cent (of the photo;
-        of the full range, mean over the masked pixels).
+        `ceiling_psnr` and `reconstruction_psnr` (of `guided`, NaN where there is none) in dB against the photo;
+        `outside_psnr` in dB of the edit against the source outside the mask, before compositing; `mask_share` and
+        `change_inside` in per cent (of the photo; of the full range, mean over the masked pixels).
     """
     return {
         "ceiling_psnr": psnr(ceiling, working),
-        "reconstruction_psnr": psnr(reconstruction, working),
-        "outside_psnr": psnr(edited, reconstruction, ~working_mask),
+        "reconstruction_psnr": float("nan") if guided is None else psnr(guided, working),
+        "outside_psnr": psnr(edited, source, ~working_mask),
         **measure_change(photo, result, mask),
     }
 
@@ -96,8 +98,9 @@ def warn(
     warnings = warn_of_captions([alignment.source, alignment.target], known_words)
     if metrics["reconstruction_psnr"] < metrics["ceiling_psnr"] - FAR_UNDER_CEILING:
         warnings.append(
-            f"the photo is reconstructed at {metrics['reconstruction_psnr']:.1f} dB, far under the autoencoder's "
-            f"{metrics['ceiling_psnr']:.1f} dB: the edit starts from something else than the photo"
+            f"guided sampling with the photo's caption arrives at {metrics['reconstruction_psnr']:.1f} dB of the photo, "
+            f"far under the autoencoder's {metrics['ceiling_psnr']:.1f} dB: describe the photo more closely, or take more "
+            "max_inner_steps"
         )
     if metrics["mask_share"] == 0:
         warnings.append(_why_empty(alignment, local_blend, reweighted))

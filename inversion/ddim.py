@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 
-from backbones.backbone import Backbone, check_finite
+from backbones.backbone import Backbone
+from backbones.condition import Condition
+from backbones.finite import check_finite
 from inversion.guidance import guide
+from inversion.progress import Callback
 from inversion.schedule import Schedule
 from inversion.steps import ddim_step
-
-Callback = Callable[[int, torch.Tensor], None]
-"""`callback(step, latents)` after every step; for progress bars and previews."""
 
 
 @torch.no_grad()
@@ -20,7 +18,7 @@ def ddim_invert(
     backbone: Backbone,
     schedule: Schedule,
     latents: torch.Tensor,
-    prompt_embeds: torch.Tensor,
+    condition: Condition,
     callback: Callback | None = None,
 ) -> torch.Tensor:
     """Follows the deterministic sampler backwards, with the caption at guidance 1.
@@ -32,7 +30,7 @@ def ddim_invert(
         backbone: The model.
         schedule: From `make_schedule`.
         latents: The photo's, `(1, C, h, w)`.
-        prompt_embeds: The caption's, `(1, K, D)`.
+        condition: The caption's, one row.
         callback: Called with the steps counted from the photo.
 
     Returns:
@@ -40,8 +38,8 @@ def ddim_invert(
     """
     pivots = [latents]
     for done, i in enumerate(reversed(range(schedule.steps))):
-        noise_pred = backbone.noise_pred(latents, schedule.timesteps[i], prompt_embeds)
-        latents = ddim_step(latents, noise_pred, schedule.alpha_prods[i + 1], schedule.alpha_prods[i])
+        prediction = backbone.predict(latents, schedule.timesteps[i], condition, schedule.levels[i + 1])
+        latents = ddim_step(prediction, schedule.levels[i])
         pivots.append(latents)
         if callback:
             callback(done, latents)
@@ -53,22 +51,20 @@ def ddim_sample(
     backbone: Backbone,
     schedule: Schedule,
     latents: torch.Tensor,
-    prompt_embeds: torch.Tensor,
-    uncond_embeds: torch.Tensor,
+    condition: Condition,
+    uncond: Condition,
     guidance_scale: float,
-    residuals: torch.Tensor | None = None,
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """Samples from `latents` with guidance; with `residuals`, exactly along the trajectory they were recorded on.
+    """Samples from `latents` with guidance.
 
     Args:
         backbone: The model.
         schedule: From `make_schedule`.
         latents: Noise `(1, C, h, w)`.
-        prompt_embeds: `(1, K, D)`.
-        uncond_embeds: One for each step, `(steps, K, D)`.
+        condition: The caption's, one row.
+        uncond: The unconditional one, a row for each step.
         guidance_scale: 1 uses the conditional prediction alone.
-        residuals: `(steps, C, h, w)`, added after each step (see `direct.record_residuals`).
         callback: Called after every step.
 
     Returns:
@@ -76,13 +72,10 @@ def ddim_sample(
     """
     levels = [latents]
     for i, timestep in enumerate(schedule.timesteps):
-        noise_pred = backbone.noise_pred(latents, timestep, prompt_embeds)
+        prediction = backbone.predict(latents, timestep, condition)
         if guidance_scale != 1:
-            noise_pred_uncond = backbone.noise_pred(latents, timestep, uncond_embeds[i : i + 1])
-            noise_pred = guide(noise_pred_uncond, noise_pred, guidance_scale)
-        latents = ddim_step(latents, noise_pred, schedule.alpha_prods[i], schedule.alpha_prods[i + 1])
-        if residuals is not None:
-            latents = latents + residuals[i]
+            prediction = guide(backbone.predict(latents, timestep, uncond[i]), prediction, guidance_scale)
+        latents = ddim_step(prediction, schedule.levels[i + 1])
         levels.append(latents)
         if callback:
             callback(i, latents)

@@ -1,53 +1,34 @@
-"""Direct inversion: what a guided step misses is stored and added back."""
+"""Direct inversion: DDIM inversion whose path is replayed, so that nothing of the unconditional needs to be tuned."""
 
 from __future__ import annotations
 
 import torch
 
 from backbones.backbone import Backbone
-from inversion.guidance import guide
+from backbones.condition import Condition
+from inversion.ddim import ddim_invert
+from inversion.progress import Progress
 from inversion.schedule import Schedule
-from inversion.steps import ddim_step
+from inversion.settings import InversionSettings
+from inversion.trajectory import Inverted
 
-BATCH = 8  # steps computed at once; they do not depend on one another
 
-
-@torch.no_grad()
-def record_residuals(
+def direct(
     backbone: Backbone,
     schedule: Schedule,
-    pivots: torch.Tensor,
-    prompt_embeds: torch.Tensor,
-    uncond_embeds: torch.Tensor,
-    guidance_scale: float,
-) -> torch.Tensor:
-    """The difference between each pivot and where the guided step from the one before it lands.
+    latents: torch.Tensor,
+    condition: Condition,
+    settings: InversionSettings,
+    progress: Progress,
+) -> Inverted:
+    """The pivots of DDIM inversion, with the empty caption's embedding at every step (Ju et al., ICLR 2024).
 
-    Added back while sampling, it makes the source branch follow the inversion exactly, with any unconditional
-    embedding and any guidance (Ju et al., ICLR 2024, algorithm 1).
+    Where guided sampling would leave the pivots, an edit puts its source branch back on them, which is the published
+    correction by stored differences without the differences. An edit with `exact=False` leaves it out: then this is plain
+    DDIM inversion (Song et al. 2021), which guidance leads away from the photo.
 
-    Args:
-        backbone: The model.
-        schedule: From `make_schedule`.
-        pivots: `(steps + 1, C, h, w)`, from noise to photo.
-        prompt_embeds: The caption's, `(1, K, D)`.
-        uncond_embeds: One for each step, `(steps, K, D)`.
-        guidance_scale: That of the sampling which the residuals will serve.
-
-    Returns:
-        `(steps, C, h, w)`.
+    Arguments are those of every method, see `invert.METHODS`.
     """
-    residuals = []
-    for steps in torch.arange(schedule.steps).split(BATCH):
-        latents = pivots[steps]
-        timesteps = torch.tensor([schedule.timesteps[i] for i in steps])
-        noise_pred = backbone.noise_pred(latents, timesteps, prompt_embeds.expand(len(steps), -1, -1))
-        if guidance_scale != 1:
-            noise_pred_uncond = backbone.noise_pred(latents, timesteps, uncond_embeds[steps])
-            noise_pred = guide(noise_pred_uncond, noise_pred, guidance_scale)
-        landed = [
-            ddim_step(latents[k], noise_pred[k], schedule.alpha_prods[i], schedule.alpha_prods[i + 1])
-            for k, i in enumerate(steps.tolist())
-        ]
-        residuals.append(pivots[steps + 1] - torch.stack(landed))
-    return torch.cat(residuals)
+    with progress.phase("invert", schedule.steps) as callback:
+        pivots = ddim_invert(backbone, schedule, latents, condition, callback)
+    return Inverted(pivots, backbone.condition([""]).expand(schedule.steps))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import torch
+from backbones.levels import Prediction
 
 
-def guide(noise_pred_uncond: torch.Tensor, noise_pred_cond: torch.Tensor, guidance_scale: float) -> torch.Tensor:
-    """The guided noise (Ho and Salimans 2022, equation 6, in Stable Diffusion's scale: 1 is no guidance).
+def guide(uncond: Prediction, cond: Prediction, guidance_scale: float) -> Prediction:
+    """The guided prediction (Ho and Salimans 2022, equation 6, in Stable Diffusion's scale: 1 is no guidance).
 
     Args:
-        noise_pred_uncond: `(B, C, h, w)`.
-        noise_pred_cond: `(B, C, h, w)`.
+        uncond: Of the unconditional rows.
+        cond: Of the conditional rows, for the same latents.
         guidance_scale: How far to go from the unconditional towards the conditional prediction.
     """
-    return noise_pred_uncond + guidance_scale * (noise_pred_cond - noise_pred_uncond)
+    x0, noise = (one + guidance_scale * (other - one) for one, other in zip(uncond, cond, strict=True))
+    return Prediction(x0, noise)

@@ -1,96 +1,76 @@
-"""`invert`: a photo's latents to a `Trajectory`, by any of the methods."""
+"""`invert`: a photo to noise as a `Trajectory`, by any of the methods."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from backbones.backbone import Backbone
+from backbones.condition import Condition
 from backbones.errors import EditRealError
-from backbones.text import encode_prompt
-from inversion.ddim import Callback, ddim_invert
-from inversion.direct import record_residuals
-from inversion.negative_prompt import negative_prompt_embeds
-from inversion.null_text import optimize_null_text
-from inversion.schedule import make_schedule
-from inversion.trajectory import Trajectory
+from backbones.view import View
+from inversion.direct import direct
+from inversion.negative_prompt import negative_prompt
+from inversion.null_text import null_text
+from inversion.progress import Progress
+from inversion.schedule import Schedule, make_schedule
+from inversion.settings import InversionSettings
+from inversion.trajectory import Inverted, Trajectory
 
-METHODS = ("null_text", "negative_prompt", "direct", "ddim")
-NULL_TEXT_STARTS = ("empty", "caption")
+Method = Callable[[Backbone, Schedule, torch.Tensor, Condition, InversionSettings, Progress], Inverted]
+"""`(backbone, schedule, latents, condition, settings, progress) -> Inverted`.
+
+`latents` are the photo's `(1, C, h, w)`, `condition` is its caption's row, and `settings.guidance_scale` is a number.
+"""
+
+METHODS: dict[str, Method] = {
+    "null_text": null_text,
+    "negative_prompt": negative_prompt,
+    "direct": direct,
+}
+"""By the name that the setting `inversion` has for it."""
 
 
 def invert(
     backbone: Backbone,
-    latents: torch.Tensor,
+    view: View,
     caption: str,
-    *,
-    method: str = "null_text",
-    steps: int = 50,
-    guidance_scale: float = 7.5,
-    max_inner_steps: int = 10,
-    null_text_start: str = "empty",
-    as_published: bool = False,
-    pixel_hash: str = "",
-    geometry: dict[str, Any] | None = None,
-    callback: Callback | None = None,
+    settings: InversionSettings | None = None,
+    progress: Progress | None = None,
 ) -> Trajectory:
-    """Invert a photo's latents; whatever the method, residuals are recorded so that it is followed exactly.
+    """Invert what a model sees of a photo.
 
     Args:
         backbone: The model.
-        latents: `(1, C, h, w)`.
+        view: From `look_at`.
         caption: What the photo shows.
-        method: `null_text` tunes the unconditional embedding of every step; `negative_prompt` uses the caption's;
-            `direct` and `ddim` use the empty caption's. `ddim` is the baseline whose residuals are usually ignored.
-        steps: Of the schedule.
-        guidance_scale: That edits of this trajectory will use.
-        max_inner_steps: Null-text updates at each timestep, 10 as published.
-        null_text_start: Whose embedding null-text starts from: `empty` as published, or `caption`, which guided
-            sampling meets sooner.
-        as_published: Null-text stops after the update, and keeps the last iterate; with `empty` and 10 updates it is
-            the published one exactly.
-        pixel_hash: Of the photo, kept with the trajectory.
-        geometry: Of the photo, kept with the trajectory.
-        callback: Called after every step of the DDIM inversion and then of null-text.
+        settings: The method and what it takes.
+        progress: Told of every phase.
 
     Raises:
-        EditRealError: An unknown method or start, or a guidance of 1 or less for null-text.
+        EditRealError: More steps than the model has, or settings that do not fit the method.
     """
-    if method not in METHODS:
-        raise EditRealError(f"expected an inversion among {', '.join(METHODS)}, got {method!r}")
-    if null_text_start not in NULL_TEXT_STARTS:
-        raise EditRealError(f"expected null_text_start among {', '.join(NULL_TEXT_STARTS)}, got {null_text_start!r}")
-    if method == "null_text" and guidance_scale <= 1:
-        raise EditRealError(f"expected a guidance above 1 for null-text, got {guidance_scale}; use 'direct'")
-    schedule = make_schedule(backbone, steps)
-    prompt_embeds, empty_embeds = encode_prompt(backbone, caption), encode_prompt(backbone, "")
-    pivots = ddim_invert(backbone, schedule, latents.to(backbone.device), prompt_embeds, callback)
-    report: dict[str, Any] = {}
-    if method == "null_text":
-        start = prompt_embeds if null_text_start == "caption" else empty_embeds
-        options: dict[str, Any] = {"max_inner_steps": max_inner_steps, "as_published": as_published}
-        tuned = optimize_null_text(
-            backbone, schedule, pivots, prompt_embeds, start, guidance_scale, callback=callback, **options
-        )
-        uncond_embeds = tuned.uncond_embeds
-        report = {"null_text_start": null_text_start, "inner_steps": tuned.inner_steps, "losses": tuned.losses}
-    elif method == "negative_prompt":
-        uncond_embeds = negative_prompt_embeds(prompt_embeds, steps)
-    else:
-        uncond_embeds = empty_embeds.expand(steps, -1, -1)
-    residuals = record_residuals(backbone, schedule, pivots, prompt_embeds, uncond_embeds, guidance_scale)
+    settings = settings or InversionSettings()
+    settings = replace(settings, guidance_scale=backbone.guidance(settings.guidance_scale))
+    schedule, condition = make_schedule(backbone, settings.steps), backbone.condition([caption])
+    if settings.inversion not in METHODS:
+        raise EditRealError(f"expected an inversion among {', '.join(METHODS)}, got {settings.inversion!r}")
+    method = METHODS[settings.inversion]
+    inverted = method(backbone, schedule, view.latents, condition, settings, progress or Progress())
+    assert settings.guidance_scale is not None
     return Trajectory(
-        latents=pivots,
-        uncond_embeds=uncond_embeds,
-        residuals=residuals,
+        latents=inverted.latents,
+        uncond=inverted.uncond,
+        arrived=inverted.arrived,
         caption=caption,
-        method=method,
-        steps=steps,
-        guidance_scale=guidance_scale,
-        pixel_hash=pixel_hash,
+        method=settings.inversion,
+        steps=settings.steps,
+        guidance_scale=settings.guidance_scale,
+        pixel_hash=view.photo.pixel_hash,
         fingerprint=backbone.fingerprint,
-        dtype=str(backbone.dtype).removeprefix("torch."),
-        geometry=geometry or {},
-        **report,
+        dtype=backbone.dtype_name,
+        geometry=view.geometry,
+        report=inverted.report,
     )

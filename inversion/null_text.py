@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-from backbones.backbone import Backbone, check_finite
-from inversion.ddim import Callback
+from backbones.backbone import Backbone
+from backbones.condition import Condition
+from backbones.errors import EditRealError
+from backbones.finite import check_finite
+from inversion.ddim import ddim_invert
 from inversion.guidance import guide
+from inversion.progress import Callback, Progress
 from inversion.schedule import Schedule
+from inversion.settings import InversionSettings
 from inversion.steps import ddim_step
+from inversion.trajectory import Inverted
 
 LEARNING_RATE = 1e-2
 STOP_LOSS, STOP_LOSS_RISE = 1e-5, 2e-5
 PUBLISHED_STEPS = 50  # the schedule that the decay of the rate and the rise of the tolerance were made for
+
+
+def null_text(
+    backbone: Backbone,
+    schedule: Schedule,
+    latents: torch.Tensor,
+    condition: Condition,
+    settings: InversionSettings,
+    progress: Progress,
+) -> Inverted:
+    """DDIM inversion, then null-text optimisation along its pivots; the report says what that took.
+
+    Arguments are those of every method, see `invert.METHODS`.
+
+    Raises:
+        EditRealError: A guidance of 1 or less, under which the unconditional embedding has no effect.
+    """
+    assert settings.guidance_scale is not None
+    if settings.guidance_scale <= 1:
+        raise EditRealError(f"expected a guidance above 1 for null-text, got {settings.guidance_scale}; use 'direct'")
+    with progress.phase("invert", schedule.steps) as callback:
+        pivots = ddim_invert(backbone, schedule, latents, condition, callback)
+    start = condition if settings.null_text_start == "caption" else backbone.condition([""])
+    with progress.phase("null-text", schedule.steps) as callback:
+        tuned = optimize_null_text(
+            backbone,
+            schedule,
+            pivots,
+            condition,
+            start,
+            settings.guidance_scale,
+            max_inner_steps=settings.max_inner_steps,
+            callback=callback,
+        )
+    report = {
+        "null_text_start": settings.null_text_start,
+        "inner_steps": list(tuned.inner_steps),
+        "losses": list(tuned.losses),
+    }
+    return Inverted(pivots, tuned.uncond, tuned.arrived, report)
 
 
 @dataclass(frozen=True)
@@ -23,27 +71,27 @@ class NullTextResult:
     """What the optimisation found and what it took.
 
     Attributes:
-        uncond_embeds: `(steps, K, D)` float32.
+        uncond: The tuned unconditional condition, a row for each step.
+        arrived: Where guided sampling with it ends, `(1, C, h, w)`.
         inner_steps: Optimiser updates at each timestep.
         losses: Mean squared distance from the pivot at each timestep, with the embedding that was kept.
-        start_losses: The same with the embedding that the timestep started from.
     """
 
-    uncond_embeds: torch.Tensor
+    uncond: Condition
+    arrived: torch.Tensor
     inner_steps: tuple[int, ...]
     losses: tuple[float, ...]
-    start_losses: tuple[float, ...]
 
 
 def optimize_null_text(
     backbone: Backbone,
     schedule: Schedule,
     pivots: torch.Tensor,
-    prompt_embeds: torch.Tensor,
-    start_embeds: torch.Tensor,
+    condition: Condition,
+    start: Condition,
     guidance_scale: float,
     *,
-    max_inner_steps: int = 10,
+    max_inner_steps: int,
     as_published: bool = False,
     callback: Callback | None = None,
 ) -> NullTextResult:
@@ -61,87 +109,82 @@ def optimize_null_text(
         backbone: The model; its weights stay frozen.
         schedule: From `make_schedule`.
         pivots: `(steps + 1, C, h, w)`, from noise to photo.
-        prompt_embeds: The caption's, `(1, K, D)`.
-        start_embeds: Where the first timestep starts: the empty caption's embedding as published, or the caption's
-            own, `(1, K, D)`.
+        condition: The caption's, one row.
+        start: Whose token embeddings the first timestep starts from: the empty caption's as published, or the
+            caption's own. What else it holds stays as it is.
         guidance_scale: Greater than 1.
-        max_inner_steps: At each timestep.
+        max_inner_steps: At each timestep, 10 as published.
         as_published: Stop test after the update, last iterate kept.
         callback: Called after every timestep.
     """
-    latents, uncond_embeds = pivots[:1], start_embeds
-    kept, inner_steps, losses, start_losses = [], [], [], []
+    latents, embeds = pivots[:1], start.embeds
+    kept, inner_steps, losses = [], [], []
     for i, timestep in enumerate(schedule.timesteps):
+        with torch.no_grad():
+            prediction = backbone.predict(latents, timestep, condition)
+
+        def land(embeds: torch.Tensor, i: int = i, latents=latents, prediction=prediction) -> torch.Tensor:  # type: ignore[no-untyped-def]
+            uncond = backbone.predict(latents, schedule.timesteps[i], start.with_embeds(embeds))
+            return ddim_step(guide(uncond, prediction, guidance_scale), schedule.levels[i + 1])
+
         share = i * PUBLISHED_STEPS / schedule.steps
-        with torch.no_grad():
-            noise_pred = backbone.noise_pred(latents, timestep, prompt_embeds)
-        state = _Timestep(backbone, schedule, i, latents, noise_pred, pivots[i + 1 : i + 2], guidance_scale)
-        tolerance = STOP_LOSS + STOP_LOSS_RISE * share
-        rate = LEARNING_RATE * (1 - share / 100)
-        result = state.optimize(uncond_embeds, rate, tolerance, max_inner_steps, as_published)
-        uncond_embeds = result.embeds
-        with torch.no_grad():
-            latents = state.step(uncond_embeds)
-        kept.append(uncond_embeds)
-        inner_steps.append(result.inner_steps)
-        losses.append(result.loss)
-        start_losses.append(result.start_loss)
+        tuned = tune(
+            land,
+            embeds,
+            pivots[i + 1 : i + 2],
+            rate=LEARNING_RATE * (1 - share / 100),
+            tolerance=STOP_LOSS + STOP_LOSS_RISE * share,
+            max_inner_steps=max_inner_steps,
+            as_published=as_published,
+        )
+        embeds, latents = tuned.embeds, tuned.landed
+        kept.append(embeds)
+        inner_steps.append(tuned.updates)
+        losses.append(tuned.loss)
         if callback:
             callback(i, latents)
-    embeds = check_finite(torch.cat(kept), "null-text embeddings")
-    return NullTextResult(embeds, tuple(inner_steps), tuple(losses), tuple(start_losses))
+    found = check_finite(torch.cat(kept), "null-text embeddings")
+    return NullTextResult(start.expand(schedule.steps).with_embeds(found), latents, tuple(inner_steps), tuple(losses))
 
 
-@dataclass(frozen=True)
-class _Optimized:
+class Tuned(NamedTuple):
+    """One timestep's embedding `(1, K, D)`, where it lands `(1, C, h, w)`, and what that took."""
+
     embeds: torch.Tensor
-    inner_steps: int
+    landed: torch.Tensor
+    updates: int
     loss: float
-    start_loss: float
 
 
-@dataclass(frozen=True)
-class _Timestep:
-    """The problem of one timestep: from `latents`, land on `pivot`."""
-
-    backbone: Backbone
-    schedule: Schedule
-    index: int
-    latents: torch.Tensor
-    noise_pred: torch.Tensor
-    pivot: torch.Tensor
-    guidance_scale: float
-
-    def step(self, uncond_embeds: torch.Tensor) -> torch.Tensor:
-        """Where the guided step lands, `(1, C, h, w)`."""
-        noise_pred_uncond = self.backbone.noise_pred(self.latents, self.schedule.timesteps[self.index], uncond_embeds)
-        guided = guide(noise_pred_uncond, self.noise_pred, self.guidance_scale)
-        alpha_prods = self.schedule.alpha_prods
-        return ddim_step(self.latents, guided, alpha_prods[self.index], alpha_prods[self.index + 1])
-
-    def optimize(
-        self, start: torch.Tensor, rate: float, tolerance: float, max_inner_steps: int, as_published: bool
-    ) -> _Optimized:
-        embeds = start.detach().clone().requires_grad_()
-        optimizer = torch.optim.Adam([embeds], lr=rate)
-        best, losses, updates = start, [], 0
-        while True:
-            at_limit = updates == max_inner_steps
-            with torch.set_grad_enabled(not at_limit):
-                loss = F.mse_loss(self.step(embeds), self.pivot)
-            losses.append(float(loss.detach()))
-            if as_published:
-                # Published: the loss that is tested is the one before the update that has just been made.
-                done = at_limit or (updates > 0 and losses[-2] < tolerance)
-                best = embeds.detach().clone()
-            else:
-                done = at_limit or losses[-1] < tolerance
-                if losses[-1] <= min(losses):
-                    best = embeds.detach().clone()
-            if done:
-                break
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            updates += 1
-        return _Optimized(best, updates, losses[-1] if as_published else min(losses), losses[0])
+def tune(
+    land: Callable[[torch.Tensor], torch.Tensor],
+    start: torch.Tensor,
+    pivot: torch.Tensor,
+    *,
+    rate: float,
+    tolerance: float,
+    max_inner_steps: int,
+    as_published: bool,
+) -> Tuned:
+    """Adam on the embedding of one timestep, from `start` `(1, K, D)`, until `land(embeds)` is near `pivot`."""
+    embeds = start.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([embeds], lr=rate)
+    best: Tuned | None = None
+    previous = float("inf")
+    for updates in range(max_inner_steps + 1):
+        at_limit = updates == max_inner_steps
+        with torch.set_grad_enabled(not at_limit):
+            landed = land(embeds)
+            error = F.mse_loss(landed, pivot)
+        loss = float(error.detach())
+        if best is None or as_published or loss <= best.loss:
+            best = Tuned(embeds.detach().clone(), landed.detach(), updates, loss)
+        # Published: the loss that is tested is the one before the update that has just been made.
+        if at_limit or (previous if as_published else loss) < tolerance:
+            break
+        previous = loss
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+    assert best is not None
+    return best._replace(updates=updates)

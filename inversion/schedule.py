@@ -1,4 +1,4 @@
-"""The timesteps that a run visits and the alpha products between them."""
+"""The timesteps that a run visits and the noise levels between them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.levels import Level
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,11 @@ class Schedule:
 
     Attributes:
         timesteps: Of the denoising steps, falling, `steps` of them.
-        alpha_prods: Of the levels, rising, `steps + 1` of them; the last stands for the photo itself.
+        levels: From the most noise to the least, `steps + 1` of them; the last stands for the photo itself.
     """
 
     timesteps: tuple[int, ...]
-    alpha_prods: tuple[float, ...]
+    levels: tuple[Level, ...]
 
     @property
     def steps(self) -> int:
@@ -36,17 +37,17 @@ def make_schedule(backbone: Backbone, steps: int) -> Schedule:
     Raises:
         EditRealError: `steps` is below 1 or more than there are training timesteps.
     """
-    trained = len(backbone.alphas_cumprod)
-    most = trained - (1 if backbone.steps_offset and backbone.timestep_spacing == "leading" else 0)
+    trained = backbone.levels
+    most = len(trained) - (1 if trained.steps_offset and trained.timestep_spacing == "leading" else 0)
     if not 1 <= steps <= most:
         raise EditRealError(f"expected between 1 and {most} steps, got {steps}")
-    stride = trained // steps
-    if backbone.timestep_spacing == "leading":
-        timesteps = [index * stride + backbone.steps_offset for index in reversed(range(steps))]
+    stride = len(trained) // steps
+    if trained.timestep_spacing == "leading":
+        timesteps = [index * stride + trained.steps_offset for index in reversed(range(steps))]
     else:
-        timesteps = [int(value) - 1 for value in torch.arange(trained, 0, -trained / steps).round()][:steps]
-    alpha_prods = [float(backbone.alphas_cumprod[timestep]) for timestep in timesteps]
-    # The last step lands `stride` before its timestep, which for "leading" is always past the beginning.
+        spaced = torch.arange(len(trained), 0, -len(trained) / steps).round()
+        timesteps = [int(value) - 1 for value in spaced][:steps]
+    # The last step lands `stride` before its timestep; where that is before the first one, at the photo.
     landing = timesteps[-1] - stride
-    last = float(backbone.alphas_cumprod[landing]) if landing >= 0 else backbone.final_alpha_prod
-    return Schedule(tuple(timesteps), (*alpha_prods, last))
+    last = trained.at(landing) if landing >= 0 else trained.final
+    return Schedule(tuple(timesteps), (*(trained.at(timestep) for timestep in timesteps), last))

@@ -1,25 +1,23 @@
-"""The DDIM transition: from one noise level to another, either direction."""
+"""The one transition between noise levels, in either direction."""
 
 from __future__ import annotations
 
 import torch
 
+from backbones.levels import Level, Prediction
 
-def ddim_step(
-    latents: torch.Tensor, noise_pred: torch.Tensor, alpha_prod_from: float, alpha_prod_to: float
-) -> torch.Tensor:
-    """Moves latents between two noise levels without randomness (Song et al. 2021, equation 12 with sigma 0).
 
-    Towards a larger alpha product it denoises; towards a smaller one it inverts.
+def ddim_step(prediction: Prediction, level: Level) -> torch.Tensor:
+    """Latents of another noise level, without randomness (Song et al. 2021, equation 12 with sigma 0).
+
+    Towards less noise it denoises, towards more it inverts. Levels may be any pairs: with (1 - t, t) it is the Euler step
+    of a rectified flow.
 
     Args:
-        latents: `(B, C, h, w)` at `alpha_prod_from`.
-        noise_pred: The noise in them, same shape.
-        alpha_prod_from: In (0, 1].
-        alpha_prod_to: In (0, 1].
+        prediction: What the model sees in the latents, wherever they are.
+        level: Where to go.
 
     Returns:
-        `(B, C, h, w)` at `alpha_prod_to`.
+        `(B, C, h, w)`.
     """
-    pred_original_sample = (latents - (1 - alpha_prod_from) ** 0.5 * noise_pred) / alpha_prod_from**0.5
-    return alpha_prod_to**0.5 * pred_original_sample + (1 - alpha_prod_to) ** 0.5 * noise_pred
+    return level.signal * prediction.x0 + level.noise * prediction.noise

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,31 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from backbones.condition import Condition
 from backbones.errors import EditRealError
+from backbones.geometry import Geometry
+from backbones.saving import written_whole
 
-FORMAT = "edit-real trajectory 1"
-_TENSORS = ("latents", "uncond_embeds", "residuals")
+FORMAT = "edit-real trajectory 2"
+FIRST_FORMAT = "edit-real trajectory 1"
+_CONDITION = [one.name for one in dataclasses.fields(Condition)]
+
+
+@dataclass(frozen=True, eq=False)
+class Inverted:
+    """What a method of inversion gives.
+
+    Attributes:
+        latents: The latents of every level, `(steps + 1, C, h, w)`, from noise to photo.
+        uncond: The unconditional condition of every step, `steps` rows.
+        arrived: Where guided sampling with the caption ends on its own, `(1, C, h, w)`; None where that is not known.
+        report: What the method has to tell of itself, as plain numbers, texts and lists.
+    """
+
+    latents: torch.Tensor
+    uncond: Condition
+    arrived: torch.Tensor | None = None
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,25 +45,22 @@ class Trajectory:
 
     Attributes:
         latents: `(steps + 1, C, h, w)` float32, from noise (index 0) to photo (the last).
-        uncond_embeds: The unconditional embedding of every step, `(steps, K, D)` float32.
-        residuals: What the guided step from each level misses of the next, `(steps, C, h, w)` float32.
+        uncond: The unconditional condition of every step, `steps` rows.
+        arrived: Where guided sampling with the caption ends on its own, `(1, C, h, w)`; None where that is not known.
         caption: What the photo shows.
-        method: `ddim`, `null_text`, `negative_prompt`, `direct` or `generated`.
+        method: A key of `invert.METHODS`, or `generated`.
         steps: Number of transitions.
-        guidance_scale: That the embeddings and residuals serve.
+        guidance_scale: That `uncond` serves.
         pixel_hash: Of the photo, or of the generated image.
         fingerprint: Of the model.
         dtype: Of the network, such as `float32`.
-        geometry: The photo's size, the box that the model saw and its working size, as plain numbers.
-        null_text_start: Whose embedding null-text started from, `empty` or `caption`; empty for other methods.
-        inner_steps: Null-text updates at each timestep, where there were any.
-        losses: Null-text's squared error at each timestep.
-        seed: Of the noise that a generated image started from; None for a photo.
+        geometry: Which part of the photo the model saw, and at what size.
+        report: What the method has to tell of itself, such as null-text's updates; the seed of a generated image.
     """
 
     latents: torch.Tensor
-    uncond_embeds: torch.Tensor
-    residuals: torch.Tensor
+    uncond: Condition
+    arrived: torch.Tensor | None
     caption: str
     method: str
     steps: int
@@ -51,51 +68,56 @@ class Trajectory:
     pixel_hash: str
     fingerprint: str
     dtype: str
-    geometry: dict[str, Any]
-    null_text_start: str = ""
-    inner_steps: tuple[int, ...] = ()
-    losses: tuple[float, ...] = ()
-    seed: int | None = None
+    geometry: Geometry
+    report: dict[str, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> Trajectory:
         """The same trajectory with its tensors on `device`."""
-        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in _TENSORS})
+        arrived = None if self.arrived is None else self.arrived.to(device)
+        return dataclasses.replace(
+            self, latents=self.latents.to(device), uncond=self.uncond.to(device), arrived=arrived
+        )
 
     def save(self, path: str | Path) -> None:
-        """Write everything to one safetensors file, whole or not at all."""
-        target = Path(path)
-        tensors = {name: getattr(self, name).detach().cpu().contiguous() for name in _TENSORS}
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in _TENSORS}
-        draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            save_file(tensors, draft, {"format": FORMAT, "fields": json.dumps(fields)})
-            os.replace(draft, target)
-        except OSError as error:
-            raise EditRealError(
-                f"expected a writable path for the inversion, got {target}: {error.strerror}"
-            ) from error
-        finally:
-            draft.unlink(missing_ok=True)
+        """Write everything to one safetensors file, whole or not at all.
+
+        Raises:
+            EditRealError: The folder is missing, or the file cannot be written.
+        """
+        tensors = {"latents": self.latents, "arrived": self.arrived}
+        tensors |= {f"uncond.{name}": getattr(self.uncond, name) for name in _CONDITION}
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
+        told = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        fields = {name: value for name, value in told.items() if name not in ("latents", "uncond", "arrived")}
+        fields["geometry"] = dataclasses.asdict(self.geometry)
+        with written_whole(path, failures=(SafetensorError,)) as draft:
+            save_file(plain, draft, {"format": FORMAT, "fields": json.dumps(fields)})
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
         """Read what `save` wrote.
 
         Raises:
-            EditRealError: The file is missing, damaged or no trajectory.
+            EditRealError: The file is missing, damaged, of an older version or no trajectory.
         """
         try:
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise EditRealError(f"expected an inversion saved by edit-real, got another file: {path}")
-                tensors = {name: file.get_tensor(name) for name in _TENSORS}
+                _check_format(metadata.get("format"), path)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
         except (OSError, SafetensorError) as error:
             raise EditRealError(f"expected a readable saved inversion at {path}, got: {error}") from error
-        fields = json.loads(metadata["fields"])
-        for name in ("inner_steps", "losses"):
-            fields[name] = tuple(fields[name])
-        return cls(**tensors, **fields)
+        try:
+            fields = json.loads(metadata["fields"])
+            geometry = Geometry(**{name: tuple(value) for name, value in fields.pop("geometry").items()})
+            uncond = Condition(**{name: tensors.get(f"uncond.{name}") for name in _CONDITION})  # type: ignore[arg-type]
+            parts = {"latents": tensors["latents"], "uncond": uncond, "arrived": tensors.get("arrived")}
+            return cls(geometry=geometry, **parts, **fields)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise EditRealError(
+                f"expected an inversion that this version of edit-real saved at {path}, got other fields ({error}); "
+                "invert the photo again"
+            ) from error
 
     def check_valid_for(self, **expected: Any) -> None:
         """Refuse to serve anything but what was inverted.
@@ -110,3 +132,17 @@ class Trajectory:
         wrong = [f"{name} {got!r} instead of {value!r}" for name, (value, got) in pairs.items() if got != value]
         if wrong:
             raise EditRealError(f"the saved inversion is of something else: {'; '.join(wrong)}; invert the photo again")
+
+    def spread_steps(self, number: int) -> list[int]:
+        """`number` of the steps, evenly spread from noise to photo, or all where there are fewer."""
+        return sorted({round(step) for step in torch.linspace(0, self.steps - 1, number, dtype=torch.float64).tolist()})
+
+
+def _check_format(found: str | None, path: str | Path) -> None:
+    if found == FIRST_FORMAT:
+        raise EditRealError(
+            f"expected an inversion that this version of edit-real saved, got one of version 0.1 at {path}, which cannot "
+            "be matched with its model on every machine; invert the photo again"
+        )
+    if found != FORMAT:
+        raise EditRealError(f"expected an inversion saved by edit-real, got another file: {path}")

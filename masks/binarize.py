@@ -31,24 +31,23 @@ def midrange(heat: torch.Tensor, threshold: float | None = None) -> torch.Tensor
 def otsu(heat: torch.Tensor, threshold: float | None = None) -> torch.Tensor:
     """Over the threshold that best separates the map into two classes (Otsu 1979)."""
     stretched = normalize(heat)
-    if threshold is None:
-        threshold = otsu_threshold(stretched)
-    return soften(stretched, threshold)
+    return soften(stretched, otsu_threshold(stretched) if threshold is None else threshold)
 
 
-def otsu_threshold(values: torch.Tensor) -> float:
-    """The cut with the largest variance between the classes, halfway between the values on its two sides.
+def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
+    """The cut with the largest variance between the classes, halfway between the values on its two sides, `()`.
 
-    No histogram: its bins would put the cut at the edge of the lower class rather than in the gap.
+    No histogram: its bins would put the cut at the edge of the lower class rather than in the gap. It stays on the
+    values' device, so that nothing waits for it.
     """
-    ordered = values.flatten().cpu().double().sort().values  # Apple's MPS has no float64
-    if ordered[0] == ordered[-1]:
-        return 0.5
-    below = torch.arange(1, len(ordered))
+    exact = torch.float32 if values.device.type == "mps" else torch.float64
+    ordered = values.flatten().to(exact).sort().values
+    below = torch.arange(1, len(ordered), device=ordered.device)
     sums, above = ordered.cumsum(0), len(ordered) - below
     between = below * above * ((sums[-1] - sums[:-1]) / above - sums[:-1] / below) ** 2
-    best = int(between.argmax())
-    return float(ordered[best] + ordered[best + 1]) / 2
+    best = between.argmax()
+    cut = (ordered[best] + ordered[best + 1]) / 2
+    return torch.where(ordered[0] == ordered[-1], torch.full_like(cut, 0.5), cut)
 
 
 RULES: dict[str, Callable[[torch.Tensor, float | None], torch.Tensor]] = {
@@ -71,8 +70,8 @@ def binarize(heat: torch.Tensor, rule: str, threshold: float | None = None) -> t
     return RULES[rule](heat.float(), threshold)
 
 
-def soften(stretched: torch.Tensor, threshold: float) -> torch.Tensor:
+def soften(stretched: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
     """Bends [0, 1] so that `threshold` falls on 0.5, keeping the order."""
-    threshold = min(max(threshold, 1e-3), 1 - 1e-3)
+    threshold = torch.as_tensor(threshold).clamp(1e-3, 1 - 1e-3).to(stretched)
     below, above = 0.5 * stretched / threshold, 0.5 + 0.5 * (stretched - threshold) / (1 - threshold)
     return torch.where(stretched < threshold, below, above).clamp(0, 1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from backbones.backbone import check_finite
-
 
 def blend_latents(
     latents: torch.Tensor, source_latents: torch.Tensor, soft: torch.Tensor, cells: torch.Tensor | None = None
@@ -18,11 +16,7 @@ def blend_latents(
         source_latents: `(1, C, h, w)` at the same noise level.
         soft: A mask of any resolution, `(h', w')` or one for each edit `(B, h', w')`, in [0, 1], boundary at 0.5.
         cells: Latent cells that are edited whatever the mask says, `(h, w)` bool.
-
-    Raises:
-        EditRealError: The edited latents overflowed, which the source's would hide.
     """
-    check_finite(latents, "edited latents")
     soft = soft.expand(len(latents), *soft.shape[-2:])[:, None].to(latents)
     mask = F.interpolate(soft, latents.shape[-2:], mode="bilinear", align_corners=False) > 0.5
     if cells is not None:

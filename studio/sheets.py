@@ -7,7 +7,7 @@ from PIL import Image
 from backbones.photo import Photo
 from backbones.text import parse_caption
 from editing.align import is_content
-from editing.edit import Editor, trajectory_geometry
+from editing.editor import Editor
 from editing.heat import heat_image
 from editing.sheet import draw_sheet, overlay_heat
 from inversion.trajectory import Trajectory
@@ -26,7 +26,7 @@ def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, ove
     """
     caption = parse_caption(editor.backbone.tokenizer, trajectory.caption)
     words = [word for word in caption.words if word.positions and not word.is_punctuation]
-    geometry = trajectory_geometry(trajectory)
+    geometry = trajectory.geometry
     panels = [("photo", photo.image)]
     if over_steps:
         maps = editor.attention(trajectory, levels=LEVELS)

@@ -25,8 +25,9 @@ from tqdm import tqdm
 from backbones.backbone import Backbone, check_finite
 from backbones.latents import decode, encode
 from backbones.loading import load_backbone
-from backbones.photo import open_photo, plan_geometry
-from backbones.photo import to_pixels as photo_to_pixels
+from backbones.geometry import plan_geometry
+from backbones.photo import open_photo
+from backbones.pixels import to_pixels as photo_to_pixels
 from backbones.text import encode_captions, encode_prompt, parse_caption
 from benchmarks.command import run_command
 from benchmarks.fidelity import caption_of, iou, photos_of

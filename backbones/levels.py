@@ -1,0 +1,121 @@
+"""Noise levels as pairs (signal, noise), and what a denoiser's output means at them.
+
+Latents at a level are `signal * x0 + noise * epsilon`. For a variance-preserving model signal and noise are
+sqrt(alpha_prod) and sqrt(1 - alpha_prod).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from diffusers import DDIMScheduler
+
+from backbones.errors import EditRealError
+
+Amount = float | torch.Tensor
+
+
+class Level(NamedTuple):
+    """How much of latents is the photo and how much is noise: numbers, or `(B, 1, 1, 1)` for levels of their own."""
+
+    signal: Amount
+    noise: Amount
+
+
+class Prediction(NamedTuple):
+    """What a denoiser sees in latents, both `(B, C, h, w)` float32: `latents = signal * x0 + noise_level * noise`."""
+
+    x0: torch.Tensor
+    noise: torch.Tensor
+
+
+def of_epsilon(output: torch.Tensor, latents: torch.Tensor, trained: Level, level: Level) -> Prediction:
+    """The output is the noise (Ho et al. 2020)."""
+    return Prediction((latents - level.noise * output) / level.signal, output)
+
+
+def of_velocity(output: torch.Tensor, latents: torch.Tensor, trained: Level, level: Level) -> Prediction:
+    """The output is v = signal * noise - noise_level * x0 (Salimans and Ho 2022, appendix D).
+
+    At the level that the timestep was trained at, nothing is divided by the signal, so that it may be 0 there (zero
+    terminal SNR, Lin et al., WACV 2024).
+    """
+    noise = trained.signal * output + trained.noise * latents
+    if level is trained or level == trained:
+        return Prediction(trained.signal * latents - trained.noise * output, noise)
+    return Prediction((latents - level.noise * noise) / level.signal, noise)
+
+
+PREDICTIONS: dict[str, Callable[[torch.Tensor, torch.Tensor, Level, Level], Prediction]] = {
+    "epsilon": of_epsilon,
+    "v_prediction": of_velocity,
+}
+"""`(output, latents, trained, level) -> Prediction` by the name that a scheduler's configuration has for it.
+
+`trained` is the level that the timestep stands for, `level` the one at which the latents are: an inversion asks for the
+noise of a transition at its cleaner end.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseLevels:
+    """The levels that a model was trained at, and how a sampler walks through them.
+
+    Attributes:
+        signal: At every training timestep, `(T,)` float64 on the CPU.
+        noise: The same.
+        final: The level that stands for "no noise" at the end of sampling.
+        steps_offset: Added to every sampled timestep, as the scheduler's configuration asks.
+        timestep_spacing: `leading` or `trailing`, as in diffusers' schedulers.
+        prediction_type: A key of `PREDICTIONS`.
+    """
+
+    signal: torch.Tensor
+    noise: torch.Tensor
+    final: Level
+    steps_offset: int
+    timestep_spacing: str
+    prediction_type: str
+
+    def __len__(self) -> int:
+        return len(self.signal)
+
+    def at(self, timestep: int | torch.Tensor) -> Level:
+        """The level of one timestep, or of `(B,)` timesteps as `(B, 1, 1, 1)` float32 on their device."""
+        if isinstance(timestep, int):
+            return Level(float(self.signal[timestep]), float(self.noise[timestep]))
+        index = timestep.cpu()
+        signal, noise = (part[index].float()[:, None, None, None] for part in (self.signal, self.noise))
+        return Level(signal.to(timestep.device), noise.to(timestep.device))
+
+
+def read_levels(scheduler: DDIMScheduler) -> NoiseLevels:
+    """The levels that a scheduler's configuration describes.
+
+    Raises:
+        EditRealError: A configuration whose arithmetic is not ours.
+    """
+    config = scheduler.config
+    if config.prediction_type not in PREDICTIONS:
+        raise EditRealError(f"expected a model that predicts epsilon or v, got {config.prediction_type!r}")
+    if config.timestep_spacing not in ("leading", "trailing"):
+        raise EditRealError(f"expected leading or trailing timesteps, got {config.timestep_spacing!r}")
+    alphas_cumprod = scheduler.alphas_cumprod.double()
+    if config.prediction_type == "epsilon" and float(alphas_cumprod[-1]) == 0:
+        raise EditRealError(
+            "expected a model of zero terminal SNR (rescale_betas_zero_snr) to predict v, got one that predicts "
+            "epsilon, which says nothing of the photo where all is noise; correct its scheduler_config.json"
+        )
+    signal, noise = alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt()
+    final = Level(1.0, 0.0) if config.set_alpha_to_one else Level(float(signal[0]), float(noise[0]))
+    return NoiseLevels(
+        signal=signal,
+        noise=noise,
+        final=final,
+        steps_offset=int(config.steps_offset),
+        timestep_spacing=config.timestep_spacing,
+        prediction_type=config.prediction_type,
+    )

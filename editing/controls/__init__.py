@@ -1,0 +1,28 @@
+"""What happens to attention while an edit is sampled: one file each, by the name that the setting `control` has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from backbones.attention import Control, Site
+from editing.controls.mutual import mutual
+from editing.controls.prompt_to_prompt import refine, replace
+
+if TYPE_CHECKING:
+    from editing.plan import EditPlan
+
+MakeControl = Callable[[Sequence["EditPlan"], Sequence[Site], torch.device], Control]
+"""`(plans, sites, device) -> Control` for edits of one source in one batch, whose rows lie as `rows.Rows` says.
+
+`sites` are all that the model has. It is also called once when an edit is planned, before any time is spent, and raises
+`EditRealError` where the captions or settings do not suit it.
+"""
+
+CONTROLS: dict[str, MakeControl] = {
+    "replace": replace,
+    "refine": refine,
+    "mutual": mutual,
+}

@@ -1,0 +1,53 @@
+"""Mutual self-attention: from a step and a layer on, the edit looks up its colours and textures in the source."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from backbones.attention import Control, Site, attention
+from backbones.errors import EditRealError
+from editing.rows import Rows
+from editing.window import steps_in
+
+if TYPE_CHECKING:
+    from editing.plan import EditPlan
+
+FIRST_STEP = 4 / 50  # share of the steps that form the layout (Cao et al., ICCV 2023, section 4)
+FIRST_LAYER = 10 / 16  # share of the self-attention layers: from the decoder's on
+
+
+class MutualSelfAttention(Control):
+    """Both guidance rows of a target ask with their own queries, and find the source's keys and values.
+
+    `softmax(q_target k_source) v_source` (MasaCtrl, Cao et al., ICCV 2023, equation 5). The layout is the new caption's,
+    the contents are the photo's, so that shapes may change where prompt-to-prompt would hold them.
+    """
+
+    def __init__(self, edits: int, steps: int, sites: Sequence[Site]) -> None:
+        of_self = [site for site in sites if site.kind == "self"]
+        self._rows = Rows(edits)
+        self._sites = [site for site in of_self if site.order >= FIRST_LAYER * len(of_self)]
+        self._steps = steps_in((FIRST_STEP, 1.0), steps).tolist()
+
+    def sites(self, step: int) -> Collection[Site]:
+        return self._sites if self._steps[step] else ()
+
+    def attend(
+        self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
+    ) -> torch.Tensor:
+        source = self._rows.source
+        return attention(query, key[source].expand_as(key), value[source].expand_as(value))
+
+
+def mutual(plans: Sequence[EditPlan], sites: Sequence[Site], device: torch.device) -> MutualSelfAttention:
+    """The control of a batch of edits.
+
+    Raises:
+        EditRealError: A word's weight is asked for, which has no place in self-attention.
+    """
+    if any(plan.settings.reweight for plan in plans):
+        raise EditRealError("expected no reweight with control='mutual', which leaves words alone; use 'replace'")
+    return MutualSelfAttention(len(plans), plans[0].steps, sites)

@@ -1,0 +1,212 @@
+"""`Editor`: one model, photos that are inverted once and edited often."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+from backbones.photo import Photo, PhotoSource, open_photo
+from backbones.view import View, look_at
+from editing.batches import edits_that_fit, in_batches
+from editing.captions import check_caption
+from editing.finish import finish
+from editing.generated import generate
+from editing.maps import MAP_LEVELS, look_for_words
+from editing.plan import EditPlan, plan_edit
+from editing.result import EditResult
+from editing.sample import sample_edits
+from editing.settings import EditSettings, with_options
+from editing.views import look_again
+from inversion.invert import invert
+from inversion.progress import Callback, Progress, progress_of
+from inversion.settings import InversionSettings
+from inversion.trajectory import Trajectory
+from masks.aggregate import AttentionMaps
+
+PHOTOS_KEPT = 4  # of those that an editor inverted, for edits that do not hand them over again
+
+
+class Editor:
+    """Repeated edits with one model. It may be used by several threads; the model serves them one at a time.
+
+    Example:
+        >>> editor = Editor(load_backbone("bundled"))
+        >>> trajectory = editor.invert("rose.jpg", "a photo of a red rose")
+        >>> white = editor.edit(trajectory, "a photo of a white rose")
+        >>> tulip = editor.edit(trajectory, "a photo of a red tulip")
+    """
+
+    def __init__(self, backbone: Backbone, *, progress: bool | Callback | Progress = False) -> None:
+        self.backbone, self.progress = backbone, progress_of(progress)
+        self._photos: dict[str, Photo] = {}  # the last few, by their hash
+        self._photos_lock = threading.Lock()
+
+    def check(
+        self,
+        caption: str,
+        new_caption: str,
+        photo_size: tuple[int, int],
+        settings: EditSettings | None = None,
+        **options: Any,
+    ) -> None:
+        """Refuses what `edit` would refuse, before any time is spent on an inversion.
+
+        Args:
+            caption: What the photo shows.
+            new_caption: What it should show.
+            photo_size: `(width, height)`, which masks must have.
+            settings: Of the edit.
+            **options: Instead of or on top of `settings`.
+
+        Raises:
+            EditRealError: An empty caption, a word that no caption holds, or a mask that cannot be used.
+        """
+        plan_edit(
+            self.backbone, caption, new_caption, photo_size, with_options(settings or EditSettings(), options), steps=1
+        )
+
+    def invert(
+        self,
+        img: PhotoSource | Photo,
+        caption: str,
+        settings: InversionSettings | None = None,
+        *,
+        region: tuple[int, int, int, int] | None = None,
+        progress: bool | Callback | Progress | None = None,
+        **options: Any,
+    ) -> Trajectory:
+        """Photo -> view -> trajectory. `options` are fields of `InversionSettings`."""
+        check_caption(caption, "caption")
+        choice = with_options(settings or InversionSettings(), options)
+        photo = img if isinstance(img, Photo) else open_photo(img)
+        view = look_at(self.backbone, photo, region)
+        self._remember(photo)
+        return invert(self.backbone, view, caption, choice, self._told(progress))
+
+    def generate(
+        self,
+        caption: str,
+        settings: InversionSettings | None = None,
+        *,
+        seed: int = 0,
+        progress: bool | Callback | Progress | None = None,
+        **options: Any,
+    ) -> tuple[Trajectory, Photo]:
+        """An image from a caption and a seed, with the trajectory that the sampler took to it."""
+        check_caption(caption, "caption")
+        choice = with_options(settings or InversionSettings(), options)
+        trajectory, photo = generate(self.backbone, caption, choice, seed=seed, progress=self._told(progress))
+        self._remember(photo)
+        return trajectory, photo
+
+    def edit(
+        self,
+        trajectory: Trajectory,
+        new_caption: str,
+        settings: EditSettings | None = None,
+        *,
+        photo: PhotoSource | Photo | None = None,
+        progress: bool | Callback | Progress | None = None,
+        **options: Any,
+    ) -> EditResult:
+        """One edit of an inverted photo. `options` are fields of `EditSettings`.
+
+        Args:
+            trajectory: From `invert`, `generate` or `Trajectory.load`.
+            new_caption: What the photo should show.
+            settings: Of the edit.
+            photo: Only needed where it is not among the last few that this editor has inverted itself.
+            progress: Instead of the editor's own.
+            **options: Instead of or on top of `settings`.
+        """
+        return self.edit_many(trajectory, [new_caption], settings, photo=photo, progress=progress, **options)[0]
+
+    def edit_many(
+        self,
+        trajectory: Trajectory,
+        new_captions: Sequence[str],
+        settings: EditSettings | Sequence[EditSettings] | None = None,
+        *,
+        photo: PhotoSource | Photo | None = None,
+        batch: int | None = None,
+        progress: bool | Callback | Progress | None = None,
+        **options: Any,
+    ) -> list[EditResult]:
+        """Several edits of one inverted photo, which share what does not depend on the new caption.
+
+        Args:
+            trajectory: From `invert`, `generate` or `Trajectory.load`.
+            new_captions: What the photo should show, one for each edit.
+            settings: Shared, or one for each caption.
+            photo: Only needed where it is not among the last few that this editor has inverted itself.
+            batch: How many edits are sampled at once; None is what fits into the memory that is free.
+            progress: Instead of the editor's own.
+            **options: Instead of or on top of `settings`.
+        """
+        choices = one_each(new_captions, settings, options)
+        view = self._view_of(trajectory, photo)
+        plans = [
+            plan_edit(self.backbone, trajectory.caption, text, view.photo.size, choice, trajectory.steps)
+            for text, choice in zip(new_captions, choices, strict=True)
+        ]
+        maps = self.attention(trajectory)
+        limit = edits_that_fit(self.backbone, view) if batch is None else batch
+        results: list[EditResult] = []
+        for some in in_batches(plans, limit):
+            results += self._sample(trajectory, view, some, maps, self._told(progress))
+        return results
+
+    def attention(self, trajectory: Trajectory, levels: int = MAP_LEVELS) -> AttentionMaps:
+        """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory."""
+        return look_for_words(self.backbone, trajectory, levels)
+
+    def _sample(
+        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], maps: AttentionMaps, progress: Progress
+    ) -> list[EditResult]:
+        with progress.phase("edit", trajectory.steps) as callback:
+            sampled = sample_edits(self.backbone, trajectory, view, plans, maps, callback=callback)
+        return finish(self.backbone, trajectory, view, plans, maps, sampled)
+
+    def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
+        """The photo that was inverted, as the model saw it; refuses another model or another photo."""
+        trajectory.check_valid_for(fingerprint=self.backbone.fingerprint, dtype=self.backbone.dtype_name)
+        if photo is not None:
+            return look_again(trajectory, photo if isinstance(photo, Photo) else open_photo(photo))
+        with self._photos_lock:
+            kept = self._photos.get(trajectory.pixel_hash)
+        if kept is None:
+            raise EditRealError("expected the photo that was inverted, got none; pass it as photo=...")
+        return look_again(trajectory, kept)
+
+    def _remember(self, photo: Photo) -> None:
+        with self._photos_lock:
+            self._photos.pop(photo.pixel_hash, None)
+            self._photos[photo.pixel_hash] = photo
+            if len(self._photos) > PHOTOS_KEPT:
+                del self._photos[next(iter(self._photos))]
+
+    def _told(self, progress: bool | Callback | Progress | None) -> Progress:
+        return self.progress if progress is None else progress_of(progress)
+
+
+def one_each(
+    new_captions: Sequence[str], settings: EditSettings | Sequence[EditSettings] | None, options: dict[str, Any]
+) -> list[EditSettings]:
+    """Settings for each new caption, from shared ones or one each.
+
+    Raises:
+        EditRealError: A single text in place of a list, no captions, or another number of settings.
+    """
+    if isinstance(new_captions, str):
+        raise EditRealError(f"expected a list of new captions, got the single text {new_captions!r}; use edit()")
+    count = len(new_captions)
+    if settings is None or isinstance(settings, EditSettings):
+        choices = [with_options(settings or EditSettings(), options)] * count
+    else:
+        choices = [with_options(one, options) for one in settings]
+    if count < 1 or len(choices) != count:
+        raise EditRealError(f"expected one settings for each new caption, got {len(choices)} for {count} captions")
+    return choices

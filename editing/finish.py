@@ -1,0 +1,139 @@
+"""Edited latents -> pictures, mask and composite -> results."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from backbones.backbone import Backbone
+from backbones.pixels import to_unit, unit_to_image, with_alpha
+from backbones.view import View
+from editing.heat import heat_images
+from editing.plan import EditPlan
+from editing.result import EditResult
+from editing.sample import Sampled
+from editing.verdict import measure, warn
+from inversion.trajectory import Trajectory
+from masks.aggregate import AttentionMaps
+from masks.composite import composite_part, enlarge_edit
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Drawn:
+    """What the model draws of a photo without an edit, `(h, w, 3)` in [0, 1] at its own size.
+
+    Attributes:
+        ceiling: The photo through the autoencoder alone.
+        source: Where the source of the edits arrived. When it is replayed (`exact`), that is the ceiling again.
+        guided: Where guided sampling with the photo's caption ends on its own; None where that is not known.
+    """
+
+    ceiling: np.ndarray
+    source: np.ndarray
+    guided: np.ndarray | None
+
+
+def finish(
+    backbone: Backbone,
+    trajectory: Trajectory,
+    view: View,
+    plans: Sequence[EditPlan],
+    maps: AttentionMaps,
+    sampled: Sampled,
+) -> list[EditResult]:
+    """The results of a batch; arguments are those of `sample_edits`, and what it gave."""
+    unedited = draw_unedited(backbone, trajectory, sampled)
+    heats = heat_images(maps, plans[0].alignment.source, view.photo, view.geometry)
+    return [
+        finish_one(backbone, trajectory, view, plan, sampled, index, unedited, heats)
+        for index, plan in enumerate(plans)
+    ]
+
+
+def draw_unedited(backbone: Backbone, trajectory: Trajectory, sampled: Sampled) -> Drawn:
+    """Decodes what the edits of one batch share, each latent once."""
+
+    def draw(latents: torch.Tensor) -> np.ndarray:
+        return to_unit(backbone.decode(latents.to(backbone.device))[0])
+
+    photo = trajectory.latents[-1:].to(backbone.device)
+    ceiling = draw(photo)
+    source = ceiling if torch.equal(sampled.source, photo) else draw(sampled.source)
+    # Sampled without replay, the source is what guided sampling gives.
+    guided = source if source is not ceiling else None if trajectory.arrived is None else draw(trajectory.arrived)
+    return Drawn(ceiling, source, guided)
+
+
+def finish_one(
+    backbone: Backbone,
+    trajectory: Trajectory,
+    view: View,
+    plan: EditPlan,
+    sampled: Sampled,
+    index: int,
+    unedited: Drawn,
+    heats: dict[str, Image.Image],
+) -> EditResult:
+    """The edit at `index` of the batch: decoded, composited, measured."""
+    photo, place = np.asarray(view.photo.image), sampled.places[index]
+    edited = to_unit(backbone.decode(sampled.latents[index : index + 1])[0])
+    soft = place.soft_mask(sampled.maps[index])
+    enlarged = enlarge_edit(
+        view.geometry.crop(photo),
+        unedited.source,
+        edited,
+        keep_detail=plan.settings.keep_detail,
+        texture=plan.texture,
+    )
+    result, mask = composite_part(photo, view.geometry.box, enlarged, place.fine_mask(soft))
+    metrics = measure(
+        working=to_unit(view.pixels[0]),
+        ceiling=unedited.ceiling,
+        guided=unedited.guided,
+        source=unedited.source,
+        edited=edited,
+        working_mask=place.working_mask(soft, unedited.ceiling),
+        photo=photo,
+        result=result,
+        mask=mask,
+    )
+    return EditResult(
+        image=with_alpha(Image.fromarray(result), view.photo),
+        mask=Image.fromarray(mask),
+        reconstruction=unit_to_image(unedited.source),
+        drawn=unit_to_image(edited),
+        heat_maps=heats,
+        trajectory=trajectory,
+        metrics=metrics,
+        warnings=warn(
+            metrics,
+            plan.alignment,
+            backbone.known_words,
+            local_blend=plan.settings.local_blend,
+            reweighted=bool(plan.settings.reweight),
+        ),
+        settings=describe(backbone, trajectory, plan),
+        photo=view.photo,
+    )
+
+
+def describe(backbone: Backbone, trajectory: Trajectory, plan: EditPlan) -> dict[str, Any]:
+    """All that an edit was made with, by the names that the settings have."""
+    return {
+        "caption": plan.alignment.source.text,
+        "new_caption": plan.alignment.target.text,
+        "model": backbone.name,
+        "inversion": trajectory.method,
+        "steps": trajectory.steps,
+        "guidance_scale": trajectory.guidance_scale,
+        **trajectory.report,
+        **{field.name: getattr(plan.settings, field.name) for field in dataclasses.fields(plan.settings)},
+        "texture": plan.texture,
+        "source_words": [word.text for word in plan.region.source_words],
+        "target_words": [word.text for word in plan.region.target_words],
+    }

@@ -1,0 +1,86 @@
+"""A generated image edited by its caption: the same story without an inversion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from backbones.backbone import Backbone
+from backbones.geometry import plan_geometry
+from backbones.loading import load_backbone
+from backbones.photo import Photo, open_photo
+from backbones.pixels import to_image
+from editing.finish import finish
+from editing.maps import look_for_words
+from editing.plan import plan_edit
+from editing.result import EditResult
+from editing.sample import sample_edits
+from editing.settings import split_settings
+from editing.views import look_again
+from inversion.ddim import ddim_sample
+from inversion.progress import Callback, Progress, progress_of
+from inversion.schedule import make_schedule
+from inversion.settings import InversionSettings
+from inversion.trajectory import Trajectory
+
+
+def edit_generated(
+    caption: str,
+    new_caption: str,
+    *,
+    seed: int = 0,
+    model: str | Path = "bundled",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    progress: bool | Callback | Progress = False,
+    **settings: Any,
+) -> EditResult:
+    """Generate an image from a caption and a seed, and edit that.
+
+    Args and errors are those of `edit_real`; the unedited image is `result.photo`.
+    """
+    inversion, choice = split_settings(settings)
+    backbone, told = load_backbone(model, device, dtype), progress_of(progress)
+    plan = plan_edit(backbone, caption, new_caption, (backbone.image_size,) * 2, choice, inversion.steps)
+    trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)
+    view = look_again(trajectory, photo)
+    maps = look_for_words(backbone, trajectory)
+    with told.phase("edit", trajectory.steps) as callback:
+        sampled = sample_edits(backbone, trajectory, view, [plan], maps, callback=callback)
+    return finish(backbone, trajectory, view, [plan], maps, sampled)[0]
+
+
+def generate(
+    backbone: Backbone,
+    caption: str,
+    settings: InversionSettings,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Trajectory, Photo]:
+    """An image from a caption and a seed, with the trajectory that the sampler took to it."""
+    schedule, side = make_schedule(backbone, settings.steps), backbone.image_size // backbone.vae_factor
+    shape = (1, backbone.latent_channels, side, side)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(backbone.device)
+    condition, uncond = backbone.condition([caption]), backbone.condition([""]).expand(settings.steps)
+    guidance_scale = backbone.guidance(settings.guidance_scale)
+    with (progress or Progress()).phase("generate", settings.steps) as callback:
+        latents = ddim_sample(backbone, schedule, noise, condition, uncond, guidance_scale, callback)
+    photo = open_photo(to_image(backbone.decode(latents[-1:])))
+    trajectory = Trajectory(
+        latents=latents,
+        uncond=uncond,
+        arrived=latents[-1:],
+        caption=caption,
+        method="generated",
+        steps=settings.steps,
+        guidance_scale=guidance_scale,
+        pixel_hash=photo.pixel_hash,
+        fingerprint=backbone.fingerprint,
+        dtype=backbone.dtype_name,
+        geometry=plan_geometry(photo.size, backbone.image_size, backbone.size_multiple),
+        report={"seed": seed},
+    )
+    return trajectory, photo

@@ -1,0 +1,19 @@
+"""Where the model sees the words of a photo's caption."""
+
+from __future__ import annotations
+
+from backbones.backbone import Backbone
+from inversion.schedule import make_schedule
+from inversion.trajectory import Trajectory
+from masks.aggregate import AttentionMaps
+from masks.record import record_maps
+
+MAP_LEVELS = 10  # noise levels at which the photo's own attention is looked at
+
+
+def look_for_words(backbone: Backbone, trajectory: Trajectory, levels: int = MAP_LEVELS) -> AttentionMaps:
+    """The attention of a trajectory's caption over the photo, at `levels` of its noise levels, evenly spread."""
+    trajectory = trajectory.to(backbone.device)
+    schedule, steps = make_schedule(backbone, trajectory.steps), trajectory.spread_steps(levels)
+    timesteps = [schedule.timesteps[i] for i in steps]
+    return record_maps(backbone, trajectory.latents[steps], timesteps, backbone.condition([trajectory.caption]))

@@ -1,0 +1,110 @@
+"""Where one edit takes place in one photo: the words' maps, joined with what the user says, at every resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+
+from backbones.text import Word
+from backbones.view import View
+from editing.plan import EditPlan
+from editing.window import steps_in
+from masks.aggregate import AttentionMaps, word_heat
+from masks.binarize import binarize
+from masks.local_blend import blend_latents
+from masks.refine import feather_part, refine_mask, shrink
+from masks.user_mask import shares
+
+
+class Place:
+    """The place of a planned edit, with all that does not change while it is sampled worked out once.
+
+    The soft masks are `(h, w)` in [0, 1] with the boundary at 0.5, at the maps' resolution.
+    """
+
+    def __init__(self, plan: EditPlan, maps: AttentionMaps, view: View) -> None:
+        """`maps` are those of the old caption over the photo."""
+        self._region, self._settings, self._view = plan.region, plan.settings, view
+        self._part = view.geometry.crop(np.asarray(view.photo.image))
+        self._source = self._words(maps, plan.region.source_words)
+        self._protected = self._words(maps, plan.region.source_protected)
+        self._include, self._exclude = (
+            None if mask is None else torch.from_numpy(shares(mask, view.geometry.box, *self._source.shape)).to(maps.cross)
+            for mask in (plan.region.include, plan.region.exclude)
+        )
+        self._blends = steps_in((plan.settings.blend_start, 1.0), plan.steps).tolist()
+        self.cells = self._covered_cells()
+
+    def soft_mask(self, target: AttentionMaps | None = None) -> torch.Tensor:
+        """The mask: union of where the source's words were and the target's are, minus the protected words.
+
+        All of the frame without a local blend; then the user's masks, which have the last word.
+
+        Args:
+            target: Maps of the new caption over the edit so far; None before there are any.
+        """
+        soft, protected = self._source, self._protected
+        if target is not None:
+            soft = torch.maximum(soft, self._words(target, self._region.target_words))
+            protected = torch.maximum(protected, self._words(target, self._region.target_protected))
+        if not self._settings.local_blend:
+            soft = torch.ones_like(soft)
+        soft = torch.minimum(soft, 1 - protected)
+        if self._include is not None:
+            soft = torch.maximum(soft, self._include)
+        if self._exclude is not None:
+            soft = torch.minimum(soft, 1 - self._exclude)
+        return soft
+
+    def blend(self, latents: torch.Tensor, source: torch.Tensor, target: AttentionMaps, step: int) -> torch.Tensor:
+        """The edited latents `(1, C, h, w)` with the source's outside the mask, from the step on at which that begins."""
+        if not self._settings.local_blend or not self._blends[step]:
+            return latents
+        return blend_latents(latents, source, self.soft_mask(target), self.cells)
+
+    def fine_mask(self, soft: torch.Tensor) -> np.ndarray:
+        """A soft mask along the photo's edges and feathered, `(H, W)` uint8 of the part that the model sees.
+
+        What the user excludes is 0.
+        """
+        geometry, settings = self._view.geometry, self._settings
+        fine = refine_mask(soft.cpu().numpy(), self._part, settings.refinement)
+        if self._region.include is not None:
+            fine |= geometry.crop(self._region.include)
+        if self._region.exclude is not None:
+            fine &= ~geometry.crop(self._region.exclude)
+        return feather_part(fine, geometry.box, geometry.photo_size[::-1], settings.feather * max(fine.shape))
+
+    def working_mask(self, soft: torch.Tensor, working: np.ndarray) -> np.ndarray:
+        """Where the mask or the local blend's cells are, `(h, w)` bool at the size of `working` `(h, w, 3)` in [0, 1]."""
+        mask = refine_mask(soft.cpu().numpy(), np.rint(working * 255).astype(np.uint8), "plain")
+        if self.cells is None:
+            return mask
+        return mask | (cv2.resize(self.cells.cpu().numpy().astype(np.uint8), mask.shape[::-1]) > 0)
+
+    def _covered_cells(self) -> torch.Tensor | None:
+        """The latent cells that the source's mask along the photo's edges fills by more than `cell_share`.
+
+        The maps are coarser than the latents, and their masks leave out cells that an object's rim only touches; there
+        the old rim would stay round the new object.
+
+        Returns:
+            `(h, w)` bool, or None where the settings leave the cells to the maps.
+        """
+        if not self._settings.local_blend or self._settings.cell_share == 1:
+            return None
+        small = shrink(self._part)
+        fine = refine_mask(self.soft_mask().cpu().numpy(), small, self._settings.refinement)
+        height, width = self._view.latents.shape[-2:]
+        filled = cv2.resize(fine.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        return torch.from_numpy(filled > self._settings.cell_share).to(self._source.device)
+
+    def _words(self, maps: AttentionMaps, words: Sequence[Word]) -> torch.Tensor:
+        positions = [position for word in words for position in word.positions]
+        if not positions:
+            return torch.zeros(maps.height, maps.width, device=maps.cross.device)
+        heat = word_heat(maps, positions, spread=self._settings.mask_spread)
+        return binarize(heat, self._settings.mask_rule, self._settings.mask_threshold)

@@ -1,0 +1,70 @@
+"""What is asked of an edit, decided and refused before any time is spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from backbones.backbone import Backbone
+from backbones.text import parse_caption
+from editing.align import Alignment, align_captions, only_colors_change, reweighted_words
+from editing.captions import check_caption
+from editing.controls import CONTROLS
+from editing.region import EditRegion, find_region
+from editing.settings import EditSettings
+
+
+@dataclass(frozen=True, eq=False)
+class EditPlan:
+    """One new caption of a photo.
+
+    Attributes:
+        alignment: Which words answer to which.
+        region: The words and masks that say where the edit takes place.
+        settings: How it is made.
+        steps: Of the schedule.
+    """
+
+    alignment: Alignment
+    region: EditRegion
+    settings: EditSettings
+    steps: int
+
+    @property
+    def texture(self) -> float:
+        """Least share of the photo's texture that stays: a colour leaves it as it was, a new thing has its own."""
+        if self.settings.texture is not None:
+            return self.settings.texture
+        return float(only_colors_change(self.alignment, reweighted_words(self.alignment, self.settings.reweight)))
+
+
+def plan_edit(
+    backbone: Backbone,
+    caption: str,
+    new_caption: str,
+    photo_size: tuple[int, int],
+    settings: EditSettings,
+    steps: int,
+) -> EditPlan:
+    """Reads captions, words and masks.
+
+    Args:
+        backbone: The model, whose tokens the words fall on.
+        caption: What the photo shows.
+        new_caption: What it should show.
+        photo_size: `(width, height)`, which masks must have.
+        settings: How the edit is made.
+        steps: Of the schedule.
+
+    Raises:
+        EditRealError: An empty caption, a word that no caption holds, a mask that cannot be used, or settings that do
+            not suit the control.
+    """
+    check_caption(caption, "caption")
+    check_caption(new_caption, "new caption")
+    tokenizer = backbone.tokenizer
+    alignment = align_captions(parse_caption(tokenizer, caption), parse_caption(tokenizer, new_caption))
+    plan = EditPlan(alignment, find_region(alignment, settings, photo_size), settings, steps)
+    CONTROLS[settings.control]([plan], [], torch.device("cpu"))  # made to see whether it can be
+    return plan

@@ -1,0 +1,53 @@
+"""How the rows of a batch of edits lie, known here alone: the source, then the targets' unconditional and conditional."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from backbones.condition import Condition, cat_conditions
+from backbones.levels import Prediction
+
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The layout for `edits` edits of one source: `1 + 2 * edits` rows.
+
+    The source needs no unconditional partner, since where it goes is already known.
+    """
+
+    edits: int
+
+    @property
+    def source(self) -> slice:
+        return slice(0, 1)
+
+    @property
+    def uncond(self) -> slice:
+        return slice(1, 1 + self.edits)
+
+    @property
+    def cond(self) -> slice:
+        return slice(1 + self.edits, 1 + 2 * self.edits)
+
+    def join(self, source: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The source's latents `(1, C, h, w)` and the targets' `(N, C, h, w)` as one batch."""
+        return torch.cat([source, targets, targets])
+
+    def conditions(self, source: Condition, uncond: Condition, targets: Condition) -> Condition:
+        """The source's row, one unconditional row for all targets, and the targets' rows as one batch."""
+        return cat_conditions([source, uncond.expand(self.edits), targets])
+
+    def split(self, prediction: Prediction) -> tuple[Prediction, Prediction, Prediction]:
+        """A batch's prediction as that of the source, the unconditional and the conditional rows."""
+        source, uncond, cond = (
+            Prediction(*(part[rows] for part in prediction)) for rows in (self.source, self.uncond, self.cond)
+        )
+        return source, uncond, cond
+
+    def with_cond(self, batch: torch.Tensor, cond: Sequence[torch.Tensor]) -> torch.Tensor:
+        """`batch` with the conditional rows replaced, one tensor for each edit; a new tensor."""
+        return torch.cat([batch[: self.cond.start], torch.stack(list(cond))])

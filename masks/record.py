@@ -1,0 +1,104 @@
+"""Records what a model attends to, at the layers whose maps separate objects best."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+
+from backbones.attention import Control, Site, attention, attention_probs, controlled
+from backbones.backbone import Backbone
+from backbones.condition import Condition
+from masks.aggregate import AttentionMaps
+
+MAP_SHARE = 0.25  # of the latents' side: 16x16 at 512 pixels, which Hertz et al. 2023 found best (section 4)
+LEAST_MAP_SIDE = 16  # coarser maps hold no shapes, so a model of small latents is looked at more closely
+BATCH = 8  # noise levels that are looked at together
+
+
+def map_sites(sites: Sequence[Site]) -> list[Site]:
+    """The layers of attention whose maps say where words are: of one size, a quarter of the latents' side or near it.
+
+    Raises:
+        ValueError: There is no cross-attention among `sites`.
+    """
+    cross = [site for site in sites if site.kind == "cross"]
+    if not cross:
+        raise ValueError("expected a model with cross-attention, got none; words have no place in it")
+
+    def distance(site: Site) -> float:
+        return abs(site.side - max(LEAST_MAP_SIDE, MAP_SHARE * site.side / site.share))
+
+    nearest = min(cross, key=distance)
+    grid = (nearest.height, nearest.width)
+    return [site for site in sites if site.kind != "residual" and (site.height, site.width) == grid]
+
+
+class Recorder(Control):
+    """A control that sums up attention and leaves it as it is, or as the control inside it wants it.
+
+    What it records is what the model itself attends to, not what the inner control makes of that.
+    """
+
+    def __init__(self, sites: Sequence[Site], rows: slice = slice(None), inside: Control | None = None) -> None:
+        """Records some rows of the batch at `sites`, which are of one size, such as `map_sites` gives."""
+        self._recorded, self._rows, self._inside = list(sites), rows, inside
+        self._sums: dict[str, torch.Tensor] = {}
+        self._counts = {"cross": 0, "self": 0}
+
+    def sites(self, step: int) -> Collection[Site]:
+        inside = self._inside.sites(step) if self._inside else ()
+        return {*self._recorded, *inside}
+
+    def attend(
+        self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
+    ) -> torch.Tensor:
+        if site in self._recorded:
+            self._record(site, attention_probs(query[self._rows], key[self._rows]).mean(1))
+        if self._inside and site in self._inside.sites(step):
+            return self._inside.attend(site, query, key, value, step)
+        return attention(query, key, value)
+
+    def features(self, site: Site, hidden: torch.Tensor, step: int) -> torch.Tensor:
+        return self._inside.features(site, hidden, step) if self._inside else hidden
+
+    def _record(self, site: Site, probs: torch.Tensor) -> None:
+        self._sums[site.kind] = self._sums[site.kind] + probs if site.kind in self._sums else probs
+        self._counts[site.kind] += 1
+
+    def maps(self, row: int) -> AttentionMaps:
+        """What has been recorded so far of one of the rows, its mean as a single noise level."""
+        cross, pixels = self.means()
+        first = self._recorded[0]
+        return AttentionMaps(cross[row : row + 1], pixels[row], first.height, first.width)
+
+    def means(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean attention of all rows so far: pixels to tokens `(B, Q, K)`, and pixels to pixels `(B, Q, Q)`."""
+        if len(self._sums) < 2:
+            raise RuntimeError("nothing has been recorded yet")
+        cross, pixels = (self._sums[kind] / self._counts[kind] for kind in ("cross", "self"))
+        return cross, pixels
+
+
+@torch.no_grad()
+def record_maps(
+    backbone: Backbone, latents: torch.Tensor, timesteps: Sequence[int], condition: Condition
+) -> AttentionMaps:
+    """The attention of a caption over known latents, at several noise levels at once.
+
+    Args:
+        backbone: The model.
+        latents: `(S, C, h, w)`, one noise level each, from noise to image.
+        timesteps: Of these levels.
+        condition: The caption's, one row.
+    """
+    sites = map_sites(backbone.sites(*latents.shape[-2:]))
+    recorded = []
+    for rows in torch.arange(len(latents)).split(BATCH):
+        recorder = Recorder(sites)
+        with controlled(backbone, recorder, step=0):
+            at = torch.tensor([timesteps[i] for i in rows])
+            backbone.denoise(latents[rows.to(latents.device)], at, condition.expand(len(rows)))
+        recorded.append(recorder.means())
+    cross, pixels = (torch.cat(parts) for parts in zip(*recorded, strict=True))
+    return AttentionMaps(cross, pixels.mean(0), sites[0].height, sites[0].width)
