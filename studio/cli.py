@@ -17,7 +17,8 @@ from transformers.utils import logging as transformers_logging
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
-from backbones.photo import Photo, check_target, open_photo, write_picture
+from backbones.photo import Photo, open_photo
+from backbones.saving import check_target, write_picture
 from editing.compare import compare_with_inpainting
 from editing.edit import Editor, EditResult
 from editing.folder import check_folder, make_folder
