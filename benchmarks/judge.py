@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from backbones.backbone import Backbone
-from backbones.latents import decode, encode
 from backbones.geometry import plan_geometry
+from backbones.latents import decode, encode
 from backbones.photo import Photo
 from backbones.pixels import to_image, to_pixels
 from benchmarks.edits import Edit
