@@ -16,8 +16,8 @@ from backbones.text import encode_prompt
 from benchmarks.edits import Edit
 from benchmarks.memory import peak_memory
 from editing.editor import Editor
-from editing.result import EditResult
 from editing.inpaint import InpaintResult, inpaint_photo
+from editing.result import EditResult
 from editing.settings import EditSettings, InpaintSettings, InversionSettings, split_settings
 from inversion.null_text import optimize_null_text
 from inversion.schedule import make_schedule

@@ -20,11 +20,11 @@ from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, with_alpha
 from backbones.saving import save_photo, write_picture, written_whole
 from editing.editor import Editor
-from editing.result import EditResult
 from editing.folder import check_folder, make_folder
 from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo, latent_mask, load_inpainting
 from editing.likeness import edge_correlation, ssim
 from editing.page import comparison_page
+from editing.result import EditResult
 from editing.settings import InpaintSettings, split_settings
 from editing.sheet import draw_sheet, overlay_mask
 from editing.verdict import measure_change, psnr

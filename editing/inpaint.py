@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.geometry import plan_geometry
+from backbones.levels import Prediction
 from backbones.loading import (
     STABLE_DIFFUSION_GUIDANCE,
     default_dtype,
@@ -22,17 +24,15 @@ from backbones.loading import (
     find_folder,
     load_backbone,
 )
-from backbones.reading import read_json
-from backbones.geometry import plan_geometry
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, with_alpha
+from backbones.reading import read_json
 from backbones.saving import save_photo
-from backbones.levels import Prediction
 from backbones.text import parse_caption
-from inversion.progress import Callback, Progress, progress_of
 from editing.settings import InpaintSettings, with_options
 from editing.verdict import measure_change, warn_of_captions
 from inversion.guidance import guide
+from inversion.progress import Callback, Progress, progress_of
 from inversion.schedule import make_schedule
 from inversion.steps import ddim_step
 from masks.composite import composite_part, enlarge_edit

@@ -11,7 +11,6 @@ from backbones.condition import Condition, cat_conditions
 from backbones.levels import Prediction
 
 
-
 @dataclass(frozen=True)
 class Rows:
     """The layout for `edits` edits of one source: `1 + 2 * edits` rows.

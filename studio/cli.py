@@ -21,8 +21,8 @@ from backbones.photo import Photo, open_photo
 from backbones.saving import check_target, write_picture
 from editing.compare import compare_with_inpainting
 from editing.editor import Editor
-from editing.result import EditResult
 from editing.folder import check_folder, make_folder
+from editing.result import EditResult
 from editing.settings import EditSettings, InversionSettings
 from editing.sheet import format_metrics
 from inversion.trajectory import Trajectory

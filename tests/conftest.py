@@ -13,7 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from backbones.backbone import Backbone
 from backbones.loading import load_backbone
-from editing.edit import Editor
+from editing.editor import Editor
 
 WHOLE_WORDS = ("a", "photo", "of", "red", "rose", "cat", "dog", "with", "hat", "green", "on", "table")
 MAX_LENGTH = 24

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +10,12 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
-from backbones.backbone import Backbone, check_finite
+from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.latents import decode, encode
+from backbones.finite import check_finite
 from backbones.loading import load_backbone
-from backbones.text import encode_prompt
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def message_of(model: str | Path) -> str:
 
 
 def test_weights_are_frozen_and_float32_on_the_cpu(backbone: Backbone) -> None:
-    for network in (backbone.unet, backbone.vae, backbone.text_encoder):
+    for network in backbone.networks:
         assert not network.training
         for parameter in network.parameters():
             assert not parameter.requires_grad
@@ -47,13 +50,15 @@ def test_weights_are_frozen_and_float32_on_the_cpu(backbone: Backbone) -> None:
 
 
 def test_the_scheduler_is_read(backbone: Backbone, model_folder: Path) -> None:
-    assert backbone.prediction_type == model_folder.name
-    assert backbone.alphas_cumprod.dtype == torch.float64
-    assert len(backbone.alphas_cumprod) == 1000
-    assert backbone.final_alpha_prod == float(backbone.alphas_cumprod[0])  # set_alpha_to_one is False
-    assert (backbone.steps_offset, backbone.timestep_spacing) == (1, "leading")
+    levels = backbone.levels
+    assert levels.prediction_type == model_folder.name
+    assert levels.signal.dtype == levels.noise.dtype == torch.float64
+    assert len(levels) == 1000
+    torch.testing.assert_close(levels.signal**2 + levels.noise**2, torch.ones(1000, dtype=torch.float64))
+    assert levels.final == levels.at(0)  # set_alpha_to_one is False
+    assert (levels.steps_offset, levels.timestep_spacing) == (1, "leading")
     assert backbone.known_words is None
-    assert backbone.guidance_scale == 7.5
+    assert backbone.guidance(None) == 7.5 and backbone.guidance(3.0) == 3.0
 
 
 def test_what_a_model_says_of_itself_is_read(folder: Path) -> None:
@@ -65,38 +70,48 @@ def test_what_a_model_says_of_itself_is_read(folder: Path) -> None:
 
 def test_sizes_follow_the_networks(backbone: Backbone) -> None:
     assert (backbone.vae_factor, backbone.image_size, backbone.size_multiple) == (2, 32, 4)
-    assert encode(backbone, torch.zeros(1, 3, 32, 24)).shape == (1, 4, 16, 12)
-    assert decode(backbone, torch.zeros(2, 4, 16, 12)).shape == (2, 3, 32, 24)
+    assert backbone.latent_channels == 4
+    assert backbone.encode(torch.zeros(1, 3, 32, 24)).shape == (1, 4, 16, 12)
+    assert backbone.decode(torch.zeros(2, 4, 16, 12)).shape == (2, 3, 32, 24)
 
 
 def test_bfloat16_is_the_networks_and_not_the_autoencoders(
     model_folder: Path, backbone: Backbone, latents: torch.Tensor
 ) -> None:
     loaded = load_backbone(model_folder, device="cpu", dtype=torch.bfloat16)
-    assert (loaded.unet.dtype, loaded.text_encoder.dtype, loaded.vae.dtype) == (
+    assert [next(network.parameters()).dtype for network in (loaded.denoiser, loaded.text_encoders[0], loaded.vae)] == [
         torch.bfloat16,
         torch.bfloat16,
         torch.float32,
-    )
-    embeds = encode_prompt(loaded, "a red rose")
+    ]
+    condition = loaded.condition(["a red rose"])
     with torch.no_grad():
-        rough, exact = (model.noise_pred(latents, 300, embeds) for model in (loaded, backbone))
-    assert embeds.dtype == rough.dtype == torch.float32
-    torch.testing.assert_close(rough, exact, rtol=0.1, atol=0.1)
+        rough, exact = (model.predict(latents, 300, condition) for model in (loaded, backbone))
+    assert {part.dtype for part in (condition.embeds, *rough)} == {torch.float32}
+    torch.testing.assert_close(rough.noise, exact.noise, rtol=0.1, atol=0.1)
 
 
 def test_a_timestep_for_each_row_equals_one_by_one(backbone: Backbone, latents: torch.Tensor) -> None:
-    embeds, rows = encode_prompt(backbone, "a red rose"), torch.cat([latents, -latents])
+    condition, rows = backbone.condition(["a red rose"]), torch.cat([latents, -latents])
     with torch.no_grad():
-        together = backbone.noise_pred(rows, torch.tensor([3, 900]), embeds.expand(2, -1, -1))
-        alone = [backbone.noise_pred(rows[i : i + 1], t, embeds) for i, t in enumerate((3, 900))]
-    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-4)
+        together = backbone.predict(rows, torch.tensor([3, 900]), condition.expand(2))
+        alone = [backbone.predict(rows[i : i + 1], t, condition) for i, t in enumerate((3, 900))]
+    for part, parts in zip(together, zip(*alone, strict=True), strict=True):
+        torch.testing.assert_close(part, torch.cat(parts), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("timestep", [0, 400, 999])
+def test_a_prediction_makes_up_the_latents(backbone: Backbone, latents: torch.Tensor, timestep: int) -> None:
+    condition, level = backbone.condition(["a red rose"]), backbone.levels.at(timestep)
+    with torch.no_grad():
+        seen = backbone.predict(latents, timestep, condition)
+    torch.testing.assert_close(level.signal * seen.x0 + level.noise * seen.noise, latents, rtol=1e-4, atol=1e-4)
 
 
 def test_diffusers_loads_the_same_folder(model_folder: Path, backbone: Backbone) -> None:
     pipeline = StableDiffusionPipeline.from_pretrained(model_folder, safety_checker=None, requires_safety_checker=False)
-    for name in ("unet", "vae", "text_encoder"):
-        theirs, ours = getattr(pipeline, name).state_dict(), getattr(backbone, name).state_dict()
+    for name, network in zip(("unet", "vae", "text_encoder"), backbone.networks, strict=True):
+        theirs, ours = getattr(pipeline, name).state_dict(), network.state_dict()
         assert theirs.keys() == ours.keys()
         assert all(torch.equal(theirs[key], ours[key]) for key in ours)
 
@@ -105,12 +120,58 @@ def test_two_loads_have_one_fingerprint(model_folder: Path, backbone: Backbone) 
     assert load_backbone(str(model_folder), device="cpu").fingerprint == backbone.fingerprint
 
 
-@pytest.mark.parametrize("network", ["unet", "vae", "text_encoder"])
-def test_a_changed_weight_changes_the_fingerprint(model_folder: Path, backbone: Backbone, network: str) -> None:
+FINGERPRINT = """
+import sys, torch
+torch.set_num_threads(int(sys.argv[1]))
+from backbones.loading import load_backbone
+print(load_backbone("bundled", device="cpu").fingerprint)
+"""
+
+
+def test_the_fingerprint_is_the_same_on_any_number_of_cores() -> None:
+    found = []
+    for threads in (1, 2, 4):
+        command = [sys.executable, "-c", FINGERPRINT, str(threads)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        found.append(done.stdout.split()[-1])
+    assert len(found[0]) == 32
+    assert len(set(found)) == 1, found
+
+
+@pytest.mark.parametrize("network", [0, 1, 2], ids=["unet", "vae", "text_encoder"])
+def test_a_changed_weight_changes_the_fingerprint(model_folder: Path, backbone: Backbone, network: int) -> None:
     changed = load_backbone(model_folder, device="cpu")
-    weight = next(getattr(changed, network).parameters())
+    weight = next(changed.networks[network].parameters())
     weight[(0,) * weight.ndim] += 0.01
     assert changed.fingerprint != backbone.fingerprint
+
+
+def test_weights_in_another_order_have_another_fingerprint(model_folder: Path, backbone: Backbone) -> None:
+    changed = load_backbone(model_folder, device="cpu")
+    bias = changed.denoiser.conv_in.bias
+    bias.copy_(bias.flip(0))  # the same numbers, and the same sum
+    assert changed.fingerprint != backbone.fingerprint
+
+
+def zero_snr(folder: Path) -> None:
+    config = folder / "scheduler" / "scheduler_config.json"
+    change_json(config, rescale_betas_zero_snr=True, timestep_spacing="trailing")
+
+
+@pytest.mark.parametrize("model_folder", ["v_prediction"], indirect=True)
+def test_zero_terminal_snr_is_read_as_no_signal(folder: Path) -> None:
+    zero_snr(folder)
+    backbone = load_backbone(folder, device="cpu")
+    assert backbone.levels.at(999) == (0.0, 1.0)
+    with torch.no_grad():
+        seen = backbone.predict(torch.randn(1, 4, 16, 16), 999, backbone.condition(["a cat"]))
+    assert torch.isfinite(seen.x0).all()
+
+
+@pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+def test_zero_terminal_snr_that_predicts_the_noise_is_refused(folder: Path) -> None:
+    zero_snr(folder)
+    assert "rescale_betas_zero_snr" in message_of(folder)
 
 
 def test_a_model_that_is_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -121,7 +182,7 @@ def test_a_model_that_is_nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_a_folder_that_is_no_pipeline(tmp_path: Path) -> None:
-    assert "model_index.json, unet/" in message_of(tmp_path)
+    assert "without model_index.json" in message_of(tmp_path)
 
 
 def break_index(folder: Path) -> None:

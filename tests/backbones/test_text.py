@@ -4,7 +4,7 @@ from transformers import CLIPTokenizer
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.text import encode_captions, encode_prompt, parse_caption
+from backbones.text import parse_caption
 
 
 def test_words_stand_on_their_tokens(tokenizer: CLIPTokenizer) -> None:
@@ -78,10 +78,11 @@ def test_a_caption_is_text(tokenizer: CLIPTokenizer, text: object, kind: str) ->
         parse_caption(tokenizer, text)
 
 
-def test_embeddings_in_a_batch_equal_those_alone(backbone: Backbone) -> None:
+def test_conditions_in_a_batch_equal_those_alone(backbone: Backbone) -> None:
     texts = ["a red rose", "", "a cat with a hat"]
-    together = encode_captions(backbone, [parse_caption(backbone.tokenizer, text) for text in texts])
-    assert together.shape == (3, 24, 16)
-    assert together.dtype == torch.float32
-    torch.testing.assert_close(together, torch.cat([encode_prompt(backbone, text) for text in texts]))
-    assert not torch.allclose(together[0], together[2], atol=1e-3)
+    together = backbone.condition([texts[0], parse_caption(backbone.tokenizer, texts[1]), texts[2]])
+    assert together.embeds.shape == (3, 24, 16)
+    assert together.embeds.dtype == torch.float32
+    for row, text in enumerate(texts):
+        torch.testing.assert_close(together[row].embeds, backbone.condition([text]).embeds)
+    assert not torch.allclose(together[0].embeds, together[2].embeds, atol=1e-3)

@@ -6,6 +6,7 @@ from diffusers import DDIMScheduler
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.levels import Level, Prediction, of_epsilon
 from inversion.schedule import make_schedule
 from inversion.steps import ddim_step
 
@@ -24,23 +25,35 @@ def test_every_step_equals_diffusers(backbone: Backbone, steps: int) -> None:
     assert list(schedule.timesteps) == scheduler.timesteps.tolist()
     latents, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)).double()
     for i, timestep in enumerate(schedule.timesteps):
-        ours = ddim_step(latents, noise, schedule.alpha_prods[i], schedule.alpha_prods[i + 1])
+        seen = of_epsilon(noise, latents, schedule.levels[i], schedule.levels[i])
+        ours = ddim_step(seen, schedule.levels[i + 1])
         theirs = scheduler.step(noise, timestep, latents).prev_sample
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
         latents = theirs
 
 
 def test_trailing_timesteps_equal_diffusers(backbone: Backbone) -> None:
-    trailing = dataclasses.replace(backbone, timestep_spacing="trailing")
+    levels = dataclasses.replace(backbone.levels, timestep_spacing="trailing")
+    trailing = dataclasses.replace(backbone, levels=levels)
     scheduler = diffusers_scheduler(backbone, timestep_spacing="trailing")
     scheduler.set_timesteps(20)
     assert list(make_schedule(trailing, 20).timesteps) == scheduler.timesteps.tolist()
 
 
-def test_a_transition_undoes_itself() -> None:
+@pytest.mark.parametrize("levels", [(Level(0.95, 0.31), Level(0.4, 0.92)), (Level(0.8, 0.2), Level(0.3, 0.7))])
+def test_a_transition_undoes_itself(levels: tuple[Level, Level]) -> None:
+    start, end = levels
     latents, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    there = ddim_step(latents, noise, 0.9, 0.2)
-    torch.testing.assert_close(ddim_step(there, noise, 0.2, 0.9), latents)
+    there = ddim_step(of_epsilon(noise, latents, start, start), end)
+    torch.testing.assert_close(ddim_step(of_epsilon(noise, there, end, end), start), latents)
+
+
+def test_under_a_rectified_flows_levels_the_transition_is_eulers_step() -> None:
+    x0, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(2)).double()
+    here, there = 0.7, 0.4
+    latents = (1 - here) * x0 + here * noise
+    euler = latents + (there - here) * (noise - x0)
+    torch.testing.assert_close(ddim_step(Prediction(x0, noise), Level(1 - there, there)), euler)
 
 
 @pytest.mark.parametrize("steps", [0, -3, 1000])
