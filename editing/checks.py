@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from backbones.photo import Photo, plan_geometry
+from backbones.geometry import plan_geometry
+from backbones.photo import Photo
 from editing.captions import check_caption
 from editing.settings import EditSettings
 from masks.user_mask import read_mask

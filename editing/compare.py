@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import torch
 from PIL import Image
 
 from backbones.backbone import Backbone
-from backbones.errors import EditRealError
 from backbones.loading import load_backbone
-from backbones.photo import Photo, PhotoSource, open_photo, save_photo, to_pixels, to_unit, with_alpha, write_picture
+from backbones.photo import Photo, PhotoSource, open_photo
+from backbones.pixels import to_pixels, to_unit, with_alpha
+from backbones.saving import save_photo, write_picture, written_whole
 from editing.edit import Editor, EditResult, trajectory_geometry
 from editing.folder import check_folder, make_folder
 from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo, latent_mask, load_inpainting
@@ -156,8 +155,9 @@ class Comparison:
         pictures = {name.replace(" ", "-"): mask for name, mask in self.masks.items()} | {"sheet": self.sheet()}
         for name, image in pictures.items():
             write_picture(image, target / f"{name}.png", overwrite=overwrite)
-        _write_text(target / "comparison.csv", self.csv())
-        _write_text(target / "index.html", self.page())
+        for name, text in (("comparison.csv", self.csv()), ("index.html", self.page())):
+            with written_whole(target / name) as draft:
+                draft.write_text(text, encoding="utf-8")
 
 
 def compare_with_inpainting(
@@ -252,15 +252,3 @@ def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seco
 
 def _figure(value: float, form: str) -> str:
     return "–" if math.isnan(value) else "∞" if math.isinf(value) else format(value, form)
-
-
-def _write_text(target: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = target.with_name(f".{uuid4().hex}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    except OSError as error:
-        raise EditRealError(f"cannot write {target} ({error}); choose another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -14,9 +14,11 @@ from PIL import Image
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.geometry import Geometry, plan_geometry
 from backbones.latents import decode, encode
 from backbones.loading import load_backbone
-from backbones.photo import Geometry, Photo, PhotoSource, open_photo, plan_geometry, to_pixels, to_unit, with_alpha
+from backbones.photo import Photo, PhotoSource, open_photo
+from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.text import encode_captions, encode_prompt
 from editing.align import Alignment, only_colors_change, reweighted_words
 from editing.heat import heat_images
@@ -185,7 +187,7 @@ class Editor:
         guidance_scale = settings.guidance_scale or backbone.guidance_scale
         with self._bar("generate", settings.steps) as callback:
             latents = ddim_sample(backbone, schedule, noise, embeds, uncond_embeds, guidance_scale, callback=callback)
-        photo = open_photo(_to_image(to_unit(decode(backbone, latents[-1:])[0])))
+        photo = open_photo(unit_to_image(to_unit(decode(backbone, latents[-1:])[0])))
         self._remember(photo)
         trajectory = Trajectory(
             latents=latents,
@@ -331,8 +333,8 @@ def _finish(
     return EditResult(
         image=with_alpha(Image.fromarray(result), photo),
         mask=Image.fromarray(mask),
-        reconstruction=_to_image(reconstruction),
-        drawn=_to_image(edited),
+        reconstruction=unit_to_image(reconstruction),
+        drawn=unit_to_image(edited),
         heat_maps=heat_images(maps, source, photo, geometry),
         trajectory=trajectory,
         metrics=metrics,
@@ -433,7 +435,3 @@ def _plain(geometry: Geometry) -> dict[str, Any]:
 def trajectory_geometry(trajectory: Trajectory) -> Geometry:
     """Where in the photo the trajectory lies."""
     return Geometry(**{name: tuple(value) for name, value in trajectory.geometry.items()})
-
-
-def _to_image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.rint(pixels * 255).astype(np.uint8))

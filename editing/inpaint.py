@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.geometry import plan_geometry
 from backbones.latents import decode, encode
 from backbones.loading import (
     STABLE_DIFFUSION_GUIDANCE,
@@ -24,7 +25,9 @@ from backbones.loading import (
     load_backbone,
     read_json,
 )
-from backbones.photo import Photo, PhotoSource, open_photo, plan_geometry, save_photo, to_pixels, to_unit, with_alpha
+from backbones.photo import Photo, PhotoSource, open_photo
+from backbones.pixels import to_pixels, to_unit, with_alpha
+from backbones.saving import save_photo
 from backbones.text import encode_prompt, parse_caption
 from editing.progress import Progress
 from editing.settings import InpaintSettings, with_options

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from backbones.errors import EditRealError
-from backbones.photo import Geometry
+from backbones.geometry import Geometry
 from backbones.text import Caption, Word
 from editing.align import Alignment, edited_words, reweighted_words
 from editing.settings import EditSettings

@@ -8,7 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from backbones.photo import Photo, save_photo
+from backbones.photo import Photo
+from backbones.saving import save_photo
 from editing.sheet import draw_sheet, format_metrics, overlay_heat, overlay_mask
 from inversion.trajectory import Trajectory
 

@@ -12,7 +12,8 @@ from transformers.utils import logging as transformers_logging
 
 from backbones.errors import EditRealError
 from backbones.loading import find_device, load_backbone
-from backbones.photo import check_target, open_photo, write_picture
+from backbones.photo import open_photo
+from backbones.saving import check_target, write_picture
 from editing.checks import check_request
 from editing.compare import compare_with_inpainting
 from editing.edit import Editor

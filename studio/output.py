@@ -10,7 +10,8 @@ import typer
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.photo import Photo, check_target, write_picture
+from backbones.photo import Photo
+from backbones.saving import check_target, write_picture
 from editing.result import EditResult
 from editing.sheet import format_metrics
 
