@@ -21,7 +21,7 @@ from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.text import encode_captions, encode_prompt
 from editing.align import Alignment, only_colors_change, reweighted_words
-from editing.heat import heat_images
+from editing.pictures.heat import heat_images
 from editing.planned import PlannedEdit
 from editing.progress import Progress
 from editing.region import EditRegion

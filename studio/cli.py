@@ -18,12 +18,11 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from backbones.photo import Photo, open_photo
-from backbones.saving import check_target, write_picture
+from backbones.saving import check_folder, check_target, make_folder, write_picture
 from editing.compare import compare_with_inpainting
 from editing.edit import Editor, EditResult
-from editing.folder import check_folder, make_folder
 from editing.settings import EditSettings, InversionSettings
-from editing.sheet import format_metrics
+from editing.verdict import format_metrics
 from inversion.trajectory import Trajectory
 from studio.options import spread_settings
 from studio.sheets import attention_sheet
