@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
-from torch import nn
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
@@ -115,14 +114,15 @@ def controlled(backbone: Backbone, control: Control, step: int) -> Iterator[None
         yield
 
 
-def _take_over(module: nn.Module, site: Site, control: Control, step: int) -> Callable[[], None]:
+def _take_over(module: Any, site: Site, control: Control, step: int) -> Callable[[], None]:
     """Hands one layer to the control, and returns what undoes it."""
     if site.kind == "residual":
 
-        def changed(conv: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        def changed(conv: torch.nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
             return control.features(site, output, step)
 
-        return module.get_submodule("conv2").register_forward_hook(changed).remove
+        handle: Callable[[], None] = module.conv2.register_forward_hook(changed).remove
+        return handle
     found = module.processor
     module.set_processor(ControlledAttention(site, control, step))
     return lambda: module.set_processor(found)

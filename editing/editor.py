@@ -11,14 +11,14 @@ from backbones.errors import EditRealError
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.view import View, look_at
 from editing.batches import edits_that_fit, in_batches
-from editing.captions import check_caption
+from editing.captions import check_caption, check_captions
 from editing.finish import finish
 from editing.generated import generate
 from editing.maps import MAP_LEVELS, look_for_words
 from editing.plan import EditPlan, plan_edit
 from editing.result import EditResult
 from editing.sample import sample_edits
-from editing.settings import EditSettings, with_options
+from editing.settings import EditSettings, settings_for_each, with_options
 from editing.views import look_again
 from inversion.invert import invert
 from inversion.progress import Callback, Progress, progress_of
@@ -146,7 +146,8 @@ class Editor:
             progress: Instead of the editor's own.
             **options: Instead of or on top of `settings`.
         """
-        choices = one_each(new_captions, settings, options)
+        check_captions(new_captions)
+        choices = settings_for_each(settings, options, len(new_captions))
         view = self._view_of(trajectory, photo)
         plans = [
             plan_edit(self.backbone, trajectory.caption, text, view.photo.size, choice, trajectory.steps)
@@ -190,23 +191,3 @@ class Editor:
 
     def _told(self, progress: bool | Callback | Progress | None) -> Progress:
         return self.progress if progress is None else progress_of(progress)
-
-
-def one_each(
-    new_captions: Sequence[str], settings: EditSettings | Sequence[EditSettings] | None, options: dict[str, Any]
-) -> list[EditSettings]:
-    """Settings for each new caption, from shared ones or one each.
-
-    Raises:
-        EditRealError: A single text in place of a list, no captions, or another number of settings.
-    """
-    if isinstance(new_captions, str):
-        raise EditRealError(f"expected a list of new captions, got the single text {new_captions!r}; use edit()")
-    count = len(new_captions)
-    if settings is None or isinstance(settings, EditSettings):
-        choices = [with_options(settings or EditSettings(), options)] * count
-    else:
-        choices = [with_options(one, options) for one in settings]
-    if count < 1 or len(choices) != count:
-        raise EditRealError(f"expected one settings for each new caption, got {len(choices)} for {count} captions")
-    return choices

@@ -13,14 +13,14 @@ from PIL import Image
 from backbones.backbone import Backbone
 from backbones.pixels import to_unit, unit_to_image, with_alpha
 from backbones.view import View
-from editing.heat import heat_images
+from editing.pictures.heat import heat_images
 from editing.plan import EditPlan
 from editing.result import EditResult
 from editing.sample import Sampled
 from editing.verdict import measure, warn
 from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps
-from masks.composite import composite_part, enlarge_edit
+from masks.composite import composite, enlarge_edit
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,14 +83,9 @@ def finish_one(
     photo, place = np.asarray(view.photo.image), sampled.places[index]
     edited = to_unit(backbone.decode(sampled.latents[index : index + 1])[0])
     soft = place.soft_mask(sampled.maps[index])
-    enlarged = enlarge_edit(
-        view.geometry.crop(photo),
-        unedited.source,
-        edited,
-        keep_detail=plan.settings.keep_detail,
-        texture=plan.texture,
-    )
-    result, mask = composite_part(photo, view.geometry.box, enlarged, place.fine_mask(soft))
+    mask, part = place.fine_mask(soft), view.geometry.crop(photo)
+    enlarged = enlarge_edit(part, unedited.source, edited, keep_detail=plan.settings.keep_detail, texture=plan.texture)
+    result = view.geometry.paste(composite(part, enlarged, view.geometry.crop(mask)), photo)
     metrics = measure(
         working=to_unit(view.pixels[0]),
         ceiling=unedited.ceiling,

@@ -15,7 +15,7 @@ from editing.window import steps_in
 from masks.aggregate import AttentionMaps, word_heat
 from masks.binarize import binarize
 from masks.local_blend import blend_latents
-from masks.refine import feather_part, refine_mask, shrink
+from masks.refine import feather_inside, refine_mask, shrink
 from masks.user_mask import shares
 
 
@@ -32,8 +32,7 @@ class Place:
         self._source = self._words(maps, plan.region.source_words)
         self._protected = self._words(maps, plan.region.source_protected)
         self._include, self._exclude = (
-            None if mask is None else torch.from_numpy(shares(mask, view.geometry.box, *self._source.shape)).to(maps.cross)
-            for mask in (plan.region.include, plan.region.exclude)
+            None if mask is None else self._shares(mask) for mask in (plan.region.include, plan.region.exclude)
         )
         self._blends = steps_in((plan.settings.blend_start, 1.0), plan.steps).tolist()
         self.cells = self._covered_cells()
@@ -60,26 +59,27 @@ class Place:
         return soft
 
     def blend(self, latents: torch.Tensor, source: torch.Tensor, target: AttentionMaps, step: int) -> torch.Tensor:
-        """The edited latents `(1, C, h, w)` with the source's outside the mask, from the step on at which that begins."""
+        """The edited latents `(1, C, h, w)` with the source's outside the mask, once that has begun."""
         if not self._settings.local_blend or not self._blends[step]:
             return latents
         return blend_latents(latents, source, self.soft_mask(target), self.cells)
 
     def fine_mask(self, soft: torch.Tensor) -> np.ndarray:
-        """A soft mask along the photo's edges and feathered, `(H, W)` uint8 of the part that the model sees.
+        """A soft mask along the photo's edges and feathered, `(H, W)` uint8 at the photo's size.
 
-        What the user excludes is 0.
+        What the user excludes is 0, and so is what the model does not see.
         """
-        geometry, settings = self._view.geometry, self._settings
-        fine = refine_mask(soft.cpu().numpy(), self._part, settings.refinement)
-        if self._region.include is not None:
-            fine |= geometry.crop(self._region.include)
-        if self._region.exclude is not None:
-            fine &= ~geometry.crop(self._region.exclude)
-        return feather_part(fine, geometry.box, geometry.photo_size[::-1], settings.feather * max(fine.shape))
+        geometry, region = self._view.geometry, self._region
+        part = refine_mask(soft.cpu().numpy(), self._part, self._settings.refinement)
+        if region.include is not None:
+            part |= geometry.crop(region.include)
+        if region.exclude is not None:
+            part &= ~geometry.crop(region.exclude)
+        whole = geometry.paste(part, np.zeros(geometry.photo_size[::-1], bool))
+        return feather_inside(whole, self._settings.feather * max(part.shape))
 
     def working_mask(self, soft: torch.Tensor, working: np.ndarray) -> np.ndarray:
-        """Where the mask or the local blend's cells are, `(h, w)` bool at the size of `working` `(h, w, 3)` in [0, 1]."""
+        """Where the mask or the blended cells are, `(h, w)` bool, for the model's pixels `(h, w, 3)` in [0, 1]."""
         mask = refine_mask(soft.cpu().numpy(), np.rint(working * 255).astype(np.uint8), "plain")
         if self.cells is None:
             return mask
@@ -98,9 +98,13 @@ class Place:
             return None
         small = shrink(self._part)
         fine = refine_mask(self.soft_mask().cpu().numpy(), small, self._settings.refinement)
-        height, width = self._view.latents.shape[-2:]
-        filled = cv2.resize(fine.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        filled = shares(fine, *self._view.latents.shape[-2:])
         return torch.from_numpy(filled > self._settings.cell_share).to(self._source.device)
+
+    def _shares(self, mask: np.ndarray) -> torch.Tensor:
+        """The share of each of the maps' cells that a mask of the photo's size fills."""
+        filled = shares(self._view.geometry.crop(mask), *self._source.shape)
+        return torch.from_numpy(filled).to(self._source)
 
     def _words(self, maps: AttentionMaps, words: Sequence[Word]) -> torch.Tensor:
         positions = [position for word in words for position in word.positions]

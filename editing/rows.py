@@ -1,4 +1,4 @@
-"""How the rows of a batch of edits lie, known here alone: the source, then the targets' unconditional and conditional."""
+"""How the rows of a batch of edits lie: the source, then the targets' unconditional and conditional rows."""
 
 from __future__ import annotations
 

@@ -61,7 +61,11 @@ def sample_edits(
         maps: The attention of the trajectory's caption over the photo.
         callback: Called with the targets' latents after every step.
     """
-    trajectory, schedule, rows = trajectory.to(backbone.device), make_schedule(backbone, trajectory.steps), Rows(len(plans))
+    trajectory, schedule, rows = (
+        trajectory.to(backbone.device),
+        make_schedule(backbone, trajectory.steps),
+        Rows(len(plans)),
+    )
     sites = backbone.sites(*trajectory.latents.shape[-2:])
     control = CONTROLS[plans[0].settings.control](plans, sites, backbone.device)
     recorder = Recorder(map_sites(sites), rows.cond, inside=control)

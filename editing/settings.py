@@ -21,8 +21,13 @@ __all__ = [
     "with_options",
 ]
 
-CONTROLS = ("replace", "refine")
 INPAINTINGS = ("blended", "telea", "pipeline")
+
+
+def _controls() -> Collection[str]:
+    from editing.controls import CONTROLS  # which imports this file
+
+    return CONTROLS
 
 
 def _rules() -> Collection[str]:
@@ -65,12 +70,18 @@ class EditSettings:
         "replace",
         help="how the photo's attention enters the edit",
         group="attention",
-        choices=CONTROLS,
+        choices=_controls,
     )
     emphasis: float = option(
         2.0,
         help="what the attention of the words that the new caption brings is multiplied by",
         group="attention",
+    )
+    emphasis_window: Window = option(
+        1.0,
+        help="when `emphasis` and `reweight` act",
+        group="attention",
+        kind=WINDOW,
     )
     reweight: Mapping[str, float] = option(
         {},
@@ -293,8 +304,6 @@ def settings_for_each(
         choices = [with_options(one, options) for one in settings]
     if count < 1 or len(choices) != count:
         raise EditRealError(f"expected one settings for each new caption, got {len(choices)} for {count} captions")
-    if len({choice.exact for choice in choices}) > 1:
-        raise EditRealError("expected edits of one batch to be alike in 'exact', got both; edit them one by one")
     return choices
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -98,8 +99,8 @@ def warn(
     warnings = warn_of_captions([alignment.source, alignment.target], known_words)
     if metrics["reconstruction_psnr"] < metrics["ceiling_psnr"] - FAR_UNDER_CEILING:
         warnings.append(
-            f"guided sampling with the photo's caption arrives at {metrics['reconstruction_psnr']:.1f} dB of the photo, "
-            f"far under the autoencoder's {metrics['ceiling_psnr']:.1f} dB: describe the photo more closely, or take more "
+            f"guided sampling with the photo's own caption comes to {metrics['reconstruction_psnr']:.1f} dB, far under "
+            f"the autoencoder's {metrics['ceiling_psnr']:.1f} dB; describe the photo more closely, or take more "
             "max_inner_steps"
         )
     if metrics["mask_share"] == 0:
@@ -144,3 +145,16 @@ def warn_of_captions(captions: Sequence[Caption], known_words: frozenset[str] | 
                 "(`edit-real models` lists its words)"
             )
     return warnings
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """The figures of an edit in one line, without those that do not apply."""
+    units = {
+        "ceiling_psnr": ("autoencoder's ceiling", "dB"),
+        "reconstruction_psnr": ("reconstruction", "dB"),
+        "outside_psnr": ("outside the mask before compositing", "dB"),
+        "mask_share": ("mask", "% of the photo"),
+        "change_inside": ("change inside", "%"),
+    }
+    known = {key: value for key, value in metrics.items() if not math.isnan(value)}
+    return " · ".join(f"{label} {known[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in known)

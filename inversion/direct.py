@@ -24,8 +24,8 @@ def direct(
     """The pivots of DDIM inversion, with the empty caption's embedding at every step (Ju et al., ICLR 2024).
 
     Where guided sampling would leave the pivots, an edit puts its source branch back on them, which is the published
-    correction by stored differences without the differences. An edit with `exact=False` leaves it out: then this is plain
-    DDIM inversion (Song et al. 2021), which guidance leads away from the photo.
+    correction by stored differences without the differences. An edit with `exact=False` leaves it out: then this is
+    plain DDIM inversion (Song et al. 2021), which guidance leads away from the photo.
 
     Arguments are those of every method, see `invert.METHODS`.
     """

@@ -21,7 +21,7 @@ def negative_prompt(
     settings: InversionSettings,
     progress: Progress,
 ) -> Inverted:
-    """The pivots of DDIM inversion, with the caption's embedding as the unconditional one (Miyake et al. 2023, equation 7).
+    """DDIM inversion, with the caption's embedding as the unconditional one (Miyake et al. 2023, equation 7).
 
     With it the guided prediction for the caption equals the conditional one at any guidance, which is what the
     inversion used; null-text optimisation ends close to it, at a cost.

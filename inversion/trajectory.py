@@ -141,8 +141,8 @@ class Trajectory:
 def _check_format(found: str | None, path: str | Path) -> None:
     if found == FIRST_FORMAT:
         raise EditRealError(
-            f"expected an inversion that this version of edit-real saved, got one of version 0.1 at {path}, which cannot "
-            "be matched with its model on every machine; invert the photo again"
+            f"expected an inversion that this version of edit-real saved, got one of version 0.1 at {path}, which "
+            "cannot be matched with its model on every machine; invert the photo again"
         )
     if found != FORMAT:
         raise EditRealError(f"expected an inversion saved by edit-real, got another file: {path}")

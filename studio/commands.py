@@ -13,11 +13,10 @@ from transformers.utils import logging as transformers_logging
 from backbones.errors import EditRealError
 from backbones.loading import find_device, load_backbone
 from backbones.photo import open_photo
-from backbones.saving import check_target, write_picture
+from backbones.saving import check_folder, check_target, make_folder, write_picture
 from editing.checks import check_request
 from editing.compare import compare_with_inpainting
 from editing.editor import Editor
-from editing.folder import check_folder, make_folder
 from editing.inpaint import check_mask_in_region
 from editing.settings import EditSettings, InpaintSettings, InversionSettings
 from inversion.trajectory import Trajectory
@@ -209,8 +208,8 @@ def models() -> None:
     """Say which models there are and what the bundled one knows."""
     backbone = load_backbone("bundled")
     typer.echo(
-        f"bundled: {backbone.image_size}x{backbone.image_size} pixels, {backbone.prediction_type}, "
-        f"{sum(p.numel() for p in backbone.unet.parameters()) / 1e6:.1f} M parameters in the UNet"
+        f"bundled: {backbone.image_size}x{backbone.image_size} pixels, {backbone.levels.prediction_type}, "
+        f"{sum(p.numel() for p in backbone.denoiser.parameters()) / 1e6:.1f} M parameters in the UNet"
     )
     typer.echo(f"  words it was trained on: {', '.join(sorted(backbone.known_words or ()))}")
     typer.echo("any Stable Diffusion 1.x or 2.x model in safetensors:")

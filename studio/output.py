@@ -13,7 +13,7 @@ from backbones.errors import EditRealError
 from backbones.photo import Photo
 from backbones.saving import check_target, write_picture
 from editing.result import EditResult
-from editing.sheet import format_metrics
+from editing.verdict import format_metrics
 
 
 def check_targets(targets: Iterable[Path | None], photo: Photo, *, overwrite: bool) -> None:
@@ -30,7 +30,7 @@ def announce(backbone: Backbone) -> Backbone:
     """Says in one line which model is used and how to choose another."""
     typer.echo(
         f"model: {backbone.name}, {backbone.image_size}x{backbone.image_size}, on {backbone.device.type} in "
-        f"{str(backbone.dtype).removeprefix('torch.')} (another: --model FOLDER or HUB_ID)",
+        f"{backbone.dtype_name} (another: --model FOLDER or HUB_ID)",
         err=True,
     )
     return backbone

@@ -8,8 +8,9 @@ from backbones.photo import Photo
 from backbones.text import parse_caption
 from editing.align import is_content
 from editing.editor import Editor
-from editing.heat import heat_image
-from editing.sheet import draw_sheet, overlay_heat
+from editing.pictures.heat import heat_image
+from editing.pictures.overlay import overlay_heat
+from editing.pictures.sheet import draw_sheet
 from inversion.trajectory import Trajectory
 
 LEVELS = 4  # from noise to photo, fewer where there are fewer steps
@@ -37,7 +38,7 @@ def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, ove
             )
             for word in words
             if is_content(word)
-            for index, step in enumerate(editor.levels(trajectory, LEVELS))
+            for index, step in enumerate(trajectory.spread_steps(LEVELS))
         ]
     else:
         maps = editor.attention(trajectory)

@@ -1,4 +1,4 @@
-"""What happens to attention while an edit is sampled: one file each, by the name that the setting `control` has for it."""
+"""What happens to attention while an edit is sampled: one file each, by the names of the setting `control`."""
 
 from __future__ import annotations
 

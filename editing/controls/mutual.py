@@ -22,8 +22,8 @@ FIRST_LAYER = 10 / 16  # share of the self-attention layers: from the decoder's 
 class MutualSelfAttention(Control):
     """Both guidance rows of a target ask with their own queries, and find the source's keys and values.
 
-    `softmax(q_target k_source) v_source` (MasaCtrl, Cao et al., ICCV 2023, equation 5). The layout is the new caption's,
-    the contents are the photo's, so that shapes may change where prompt-to-prompt would hold them.
+    `softmax(q_target k_source) v_source` (MasaCtrl, Cao et al., ICCV 2023, equation 5). The layout is the new
+    caption's, the contents are the photo's, so that shapes may change where prompt-to-prompt would hold them.
     """
 
     def __init__(self, edits: int, steps: int, sites: Sequence[Site]) -> None:

@@ -146,9 +146,7 @@ class PromptToPrompt(Control):
         edit = self._carry_words if site.kind == "cross" else self._carry_layout
         return edit(query, key, value, step)
 
-    def _carry_words(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
-    ) -> torch.Tensor:
+    def _carry_words(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int) -> torch.Tensor:
         """Cross-attention: probabilities of the source and the targets are stored, since the edit is made of them."""
         source, cond = self._rows.source, self._rows.cond
         untouched = slice(0, cond.start)
@@ -160,10 +158,8 @@ class PromptToPrompt(Control):
         kept = attention(query[untouched], key[untouched], value[untouched])
         return torch.cat([kept, gather(torch.stack(edited), value[cond])])
 
-    def _carry_layout(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
-    ) -> torch.Tensor:
-        """Self-attention: the source's probabilities weigh the targets' values, `SDPA(q_source, k_source, v_target)`."""
+    def _carry_layout(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int) -> torch.Tensor:
+        """Self-attention: the source's queries and keys with the targets' values, fused."""
         source_of = [0 if words.holds[step] else row for words, row in zip(self._words, self._cond_rows, strict=True)]
         rows = [*range(self._rows.cond.start), *source_of]
         return attention(query[rows], key[rows], value)
