@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from backbones.backbone import Backbone
 from backbones.condition import Condition
-from backbones.errors import EditRealError
 from backbones.finite import check_finite
 from inversion.ddim import ddim_invert
 from inversion.guidance import guide
@@ -37,13 +36,8 @@ def null_text(
     """DDIM inversion, then null-text optimisation along its pivots; the report says what that took.
 
     Arguments are those of every method, see `invert.METHODS`.
-
-    Raises:
-        EditRealError: A guidance of 1 or less, under which the unconditional embedding has no effect.
     """
     assert settings.guidance_scale is not None
-    if settings.guidance_scale <= 1:
-        raise EditRealError(f"expected a guidance above 1 for null-text, got {settings.guidance_scale}; use 'direct'")
     with progress.phase("invert", schedule.steps) as callback:
         pivots = ddim_invert(backbone, schedule, latents, condition, callback)
     start = condition if settings.null_text_start == "caption" else backbone.condition([""])

@@ -42,6 +42,8 @@ def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
     """
     exact = torch.float32 if values.device.type == "mps" else torch.float64
     ordered = values.flatten().to(exact).sort().values
+    if len(ordered) == 1:
+        return torch.full_like(ordered[0], 0.5)
     below = torch.arange(1, len(ordered), device=ordered.device)
     sums, above = ordered.cumsum(0), len(ordered) - below
     between = below * above * ((sums[-1] - sums[:-1]) / above - sums[:-1] / below) ** 2

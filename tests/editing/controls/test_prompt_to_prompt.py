@@ -2,16 +2,16 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from backbones.attention import AttentionSite
+from backbones.attention import Control, Site, attention, attention_probs, gather
 from backbones.errors import EditRealError
 from backbones.text import parse_caption
 from editing.align import Alignment, align_captions
-from editing.controls import SELF_SIDE, EditPlan, carry_cross, edit_attention, plan_edit
+from editing.controls.prompt_to_prompt import PromptToPrompt, WordEdits, carry_cross, lay_out
 from editing.window import Window
 
 STEPS, HEADS, SIDE, KEYS = 10, 2, 4, 24
-CROSS = AttentionSite("attn2", "cross", SIDE, SIDE)
-SELF = AttentionSite("attn1", "self", SIDE, SIDE)
+CROSS = Site("attn2", "cross", "decoder", 0, SIDE, SIDE, 1.0)
+SELF = Site("attn1", "self", "decoder", 0, SIDE, SIDE, 1.0)
 EDITS = [
     ("a red rose", "a red cat"),  # swap
     ("a red rose", "a red tulip"),  # swap with more tokens
@@ -29,9 +29,13 @@ def align(tokenizer: CLIPTokenizer, source: str, target: str) -> Alignment:
     return align_captions(parse_caption(tokenizer, source), parse_caption(tokenizer, target))
 
 
-def plan(tokenizer: CLIPTokenizer, source: str, target: str, **options: object) -> EditPlan:
+def plan(tokenizer: CLIPTokenizer, source: str, target: str, **options: object) -> WordEdits:
     defaults = {"cross_replace": 1.0, "self_replace": 0.5, "weights": {}, "carry_swaps": True}
-    return plan_edit(align(tokenizer, source, target), STEPS, **(defaults | options))
+    return lay_out(align(tokenizer, source, target), STEPS, **(defaults | options))
+
+
+def tokens_of(tokenizer: CLIPTokenizer, caption: str, word: str) -> list[int]:
+    return list(parse_caption(tokenizer, caption).find(word)[0].positions)
 
 
 def probs(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -68,7 +72,7 @@ def test_a_swapped_word_looks_where_the_old_one_did(
     edit = plan(tokenizer, "a red rose", "a red cat")
     torch.testing.assert_close(edit.cross(*pair, step=0), pair[0])  # as many tokens, so it is the same matrix
     spelled = plan(tokenizer, "a red rose", "a red tulip")
-    tokens = list(spelled.alignment.target.find("tulip")[0].positions)
+    tokens = tokens_of(tokenizer, "a red tulip", "tulip")
     found = spelled.cross(*pair, step=0)[..., tokens]
     torch.testing.assert_close(found, (pair[0][..., 3:4] / 5).expand_as(found))
 
@@ -95,9 +99,9 @@ def test_reweighting_scales_the_words_tokens_alone(
     options = ("a photo of a red tulip", "a photo of a red tulip")
     plain, scaled = plan(tokenizer, *options), plan(tokenizer, *options, weights=weights)
     expected = torch.ones(KEYS)
-    for word in plain.alignment.target.words:
+    for word in align(tokenizer, *options).target.words:
         expected[list(word.positions)] = float(weights.get(word.text, 1))
-    assert torch.equal(scaled.weights, expected)
+    assert torch.equal(scaled.weights, expected.expand(STEPS, KEYS))
     torch.testing.assert_close(scaled.cross(*pair, step=0), plain.cross(*pair, step=0) * expected)
 
 
@@ -115,10 +119,10 @@ def test_new_content_words_are_emphasised_where_no_weight_says_otherwise(
 ) -> None:
     edit = plan(tokenizer, source, target, emphasis=1.5, weights={"hat": 3.0} if "hat" in target else {})
     expected = torch.ones(KEYS)
-    for word in edit.alignment.target.words:
+    for word in parse_caption(tokenizer, target).words:
         if word.text in emphasised:
             expected[list(word.positions)] = 3.0 if word.text == "hat" else 1.5
-    assert torch.equal(edit.weights, expected)
+    assert torch.equal(edit.weights, expected.expand(STEPS, KEYS))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,7 @@ def test_new_content_words_are_emphasised_where_no_weight_says_otherwise(
 )
 def test_windows_are_shares_of_the_steps(tokenizer: CLIPTokenizer, window: Window, expected: list[int]) -> None:
     edit = plan(tokenizer, "a red rose", "a red cat", cross_replace=window, self_replace=window)
-    assert edit.self_steps.nonzero().flatten().tolist() == expected
+    assert [step for step, holds in enumerate(edit.holds) if holds] == expected
     assert edit.cross_steps.shape == (STEPS, KEYS)
     assert all(column.nonzero().flatten().tolist() == expected for column in edit.cross_steps.T)
 
@@ -147,7 +151,7 @@ def test_windows_are_shares_of_the_steps(tokenizer: CLIPTokenizer, window: Windo
 def test_words_may_have_windows_of_their_own(tokenizer: CLIPTokenizer, windows: dict[str, Window], rest: int) -> None:
     edit = plan(tokenizer, "a red rose", "a red tulip", cross_replace=windows)
     lengths = edit.cross_steps.sum(0)
-    tokens = list(edit.alignment.target.find("tulip")[0].positions)
+    tokens = tokens_of(tokenizer, "a red tulip", "tulip")
     assert lengths[tokens].tolist() == [2] * 5
     others = [k for k in range(KEYS) if k not in tokens]
     assert lengths[others].tolist() == [rest] * len(others)
@@ -179,8 +183,21 @@ def test_a_word_that_the_new_caption_lacks_is_refused(tokenizer: CLIPTokenizer, 
         plan(tokenizer, "a red rose", "a red cat", **options)
 
 
+def test_weights_act_in_their_window_alone(tokenizer: CLIPTokenizer, pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """The published equalizer acts only while cross-attention is replaced."""
+    options = {"cross_replace": 0.4, "emphasis": 2.0, "emphasis_window": 0.4}
+    edit = plan(tokenizer, "a red rose", "a red cat", **options)
+    inside, outside = edit.cross(*pair, step=3), edit.cross(*pair, step=4)
+    torch.testing.assert_close(inside[..., 3], 2 * pair[0][..., 3])
+    assert torch.equal(outside, pair[1])
+    assert edit.acts == (True,) * 4 + (False,) * 6, "where nothing is changed, attention stays fused"
+    always = plan(tokenizer, "a red rose", "a red cat", **(options | {"emphasis_window": 1.0}))
+    torch.testing.assert_close(always.cross(*pair, step=4)[..., 3], 2 * pair[1][..., 3])
+    assert all(always.acts)
+
+
 @pytest.fixture
-def plans(tokenizer: CLIPTokenizer) -> list[EditPlan]:
+def words(tokenizer: CLIPTokenizer) -> list[WordEdits]:
     """Three different edits of one caption."""
     return [
         plan(tokenizer, "a red rose", "a red cat", cross_replace=0.8, self_replace=0.4),
@@ -189,40 +206,78 @@ def plans(tokenizer: CLIPTokenizer) -> list[EditPlan]:
     ]
 
 
-@pytest.mark.parametrize("site", [CROSS, SELF])
+def tensors(rows: int, site: Site) -> list[torch.Tensor]:
+    """Queries, keys and values `(rows, heads, Q, d)` of a layer."""
+    generator, keys = torch.Generator().manual_seed(0), KEYS if site.kind == "cross" else SIDE**2
+    return [torch.randn(rows, HEADS, length, 8, generator=generator) for length in (SIDE**2, keys, keys)]
+
+
+def close(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("site", [CROSS, SELF], ids=["cross", "self"])
 @pytest.mark.parametrize("step", [0, 5, 9])
 def test_source_and_unconditional_rows_are_left_and_nothing_is_written_in_place(
-    plans: list[EditPlan], site: AttentionSite, step: int
+    words: list[WordEdits], site: Site, step: int
 ) -> None:
-    batch = probs(7, HEADS, SIDE**2, KEYS if site.kind == "cross" else SIDE**2)
-    before = batch.clone()
-    edited = edit_attention(batch, site, step, plans)
-    assert torch.equal(batch, before)
-    assert edited.shape == batch.shape
-    assert torch.equal(edited[:4], before[:4])
-    assert not torch.equal(edited[4:], before[4:])
+    inputs = tensors(7, site)
+    before, plain = [tensor.clone() for tensor in inputs], attention(*inputs)
+    edited = PromptToPrompt(words, [CROSS, SELF]).attend(site, *inputs, step)
+    assert all(torch.equal(tensor, kept) for tensor, kept in zip(inputs, before, strict=True))
+    assert edited.shape == plain.shape
+    close(edited[:4], plain[:4])
+    assert not torch.allclose(edited[4:], plain[4:], atol=1e-3)
 
 
-@pytest.mark.parametrize("site", [CROSS, SELF])
 @pytest.mark.parametrize("step", [0, 3, 9])
-def test_targets_in_a_batch_equal_one_by_one(plans: list[EditPlan], site: AttentionSite, step: int) -> None:
-    batch = probs(7, HEADS, SIDE**2, KEYS if site.kind == "cross" else SIDE**2)
-    together = edit_attention(batch, site, step, plans)
-    for index, edit in enumerate(plans):
-        alone = edit_attention(batch[[0, 1 + index, 4 + index]], site, step, [edit])
-        torch.testing.assert_close(together[4 + index], alone[2])
+def test_cross_attention_is_what_the_edited_probabilities_gather(words: list[WordEdits], step: int) -> None:
+    query, key, value = tensors(7, CROSS)
+    edited = PromptToPrompt(words, [CROSS, SELF]).attend(CROSS, query, key, value, step)
+    probs = attention_probs(query, key)
+    for index, one in enumerate(words):
+        expected = gather(one.cross(probs[0], probs[4 + index], step), value[4 + index])
+        close(edited[4 + index], expected)
+
+
+@pytest.mark.parametrize("step", [0, 3, 9])
+def test_self_attention_is_the_sources_probabilities_over_the_targets_values(words: list[WordEdits], step: int) -> None:
+    query, key, value = tensors(7, SELF)
+    edited = PromptToPrompt(words, [CROSS, SELF]).attend(SELF, query, key, value, step)
+    probs = attention_probs(query, key)
+    for index, one in enumerate(words):
+        close(edited[4 + index], gather(probs[0 if one.holds[step] else 4 + index], value[4 + index]))
+
+
+@pytest.mark.parametrize("site", [CROSS, SELF], ids=["cross", "self"])
+def test_targets_in_a_batch_equal_one_by_one(words: list[WordEdits], site: Site) -> None:
+    inputs = tensors(7, site)
+    together = PromptToPrompt(words, [CROSS, SELF]).attend(site, *inputs, 0)
+    for index, one in enumerate(words):
+        alone = [tensor[[0, 1 + index, 4 + index]] for tensor in inputs]
+        close(together[4 + index], PromptToPrompt([one], [CROSS, SELF]).attend(site, *alone, 0)[2])
+
+
+def sites_at(control: Control, step: int) -> set[Site]:
+    return set(control.sites(step))
+
+
+def test_layers_are_taken_only_where_and_when_they_are_changed(tokenizer: CLIPTokenizer) -> None:
+    edit = plan(tokenizer, "a red rose", "a red cat", cross_replace=0.6, self_replace=0.3)
+    control = PromptToPrompt([edit], [CROSS, SELF])
+    assert sites_at(control, 0) == {CROSS, SELF}
+    assert sites_at(control, 4) == {CROSS}
+    assert sites_at(control, 8) == set()
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "carried"),
-    [(SELF_SIDE, SELF_SIDE, True), (SELF_SIDE // 2, 2 * SELF_SIDE, True), (SELF_SIDE + 1, SELF_SIDE, False)],
+    ("side", "share", "held"),
+    [(64, 1.0, False), (32, 0.5, True), (96, 1.0, False), (48, 0.5, True), (16, 1.0, True), (64, 0.5, True)],
+    ids=["SD at 512, finest", "half", "SD at 768, finest", "half of 96", "a small model's finest", "half of 128"],
 )
-def test_self_attention_is_carried_up_to_a_size(
-    tokenizer: CLIPTokenizer, height: int, width: int, carried: bool
+def test_the_layout_is_held_up_to_half_of_the_latents_side(
+    tokenizer: CLIPTokenizer, side: int, share: float, held: bool
 ) -> None:
-    site, edit = AttentionSite("attn1", "self", height, width), plan(tokenizer, "a rose", "a cat", self_replace=0.5)
-    batch = probs(3, 1, height * width, 5)
-    for step, inside in ((0, True), (4, True), (5, False), (9, False)):
-        edited = edit_attention(batch, site, step, [edit])
-        assert torch.equal(edited[2], batch[0 if carried and inside else 2])
-        assert torch.equal(edited[:2], batch[:2])
+    site = Site("attn1", "self", "decoder", 0, side, side, share)
+    control = PromptToPrompt([plan(tokenizer, "a rose", "a cat")], [CROSS, site])
+    assert (site in control.sites(0)) == held
