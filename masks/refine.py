@@ -56,7 +56,7 @@ REFINEMENTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def refine_mask(soft: np.ndarray, photo: np.ndarray, refinement: str = "guided") -> np.ndarray:
+def refine_mask(soft: np.ndarray, photo: np.ndarray, refinement: str) -> np.ndarray:
     """The mask at the photo's resolution.
 
     Args:
