@@ -118,7 +118,7 @@ class EditSettings:
     )
     blend_start: float = option(
         0.0,
-        help="share of the steps after which that happens at every step",
+        help="share of the steps after which what lies outside the mask is restored at every step",
         group="mask",
         least=0,
         most=1,
@@ -139,7 +139,7 @@ class EditSettings:
     )
     mask_threshold: float | None = option(
         None,
-        help="where it is cut: lower makes the mask larger",
+        help="where the heat map is cut; lower makes the mask larger",
         group="mask",
         least=0.001,
         most=0.999,
