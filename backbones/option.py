@@ -24,12 +24,12 @@ class Kind:
 
     Attributes:
         name: By which a front end finds its way to read one.
-        example: One as Python code; empty where choices or a range say enough.
+        examples: Some as Python code; none where choices or a range say enough.
         check: Called with the setting's name, the value and the setting's description; raises EditRealError.
     """
 
     name: str
-    example: str
+    examples: tuple[str, ...]
     check: Callable[[str, Any, Option], None]
 
 
@@ -195,10 +195,10 @@ def _check_picture(name: str, value: Any, option: Option) -> None:
     """Nothing: whether a picture can be used is told when it is read, beside the photo whose size it must have."""
 
 
-NUMBER = Kind("number", "", _check_number)
-WHOLE = Kind("whole", "", _check_whole)
-CHOICE = Kind("choice", "", _check_choice)
-SWITCH = Kind("switch", "", _check_switch)
-WORDS = Kind("words", '["flower", "leaf"]', _check_words)
-WEIGHTS = Kind("weights", '{"pink": 2.0}', _check_weights)
-PICTURE = Kind("picture", '"mask.png"', _check_picture)
+NUMBER = Kind("number", (), _check_number)
+WHOLE = Kind("whole", (), _check_whole)
+CHOICE = Kind("choice", (), _check_choice)
+SWITCH = Kind("switch", ("True", "False"), _check_switch)
+WORDS = Kind("words", ('["flower", "leaf"]',), _check_words)
+WEIGHTS = Kind("weights", ('{"pink": 2.0}',), _check_weights)
+PICTURE = Kind("picture", ('"mask.png"',), _check_picture)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,13 +19,13 @@ import torch
 import typer
 from tqdm import tqdm
 
-from backbones.geometry import plan_geometry
-from backbones.latents import decode, encode
+from backbones.backbone import Backbone
 from backbones.loading import load_backbone
 from backbones.photo import open_photo
-from backbones.pixels import to_pixels
-from backbones.text import encode_prompt, parse_caption
+from backbones.text import parse_caption
+from backbones.view import View, look_at
 from benchmarks.command import run_command
+from benchmarks.published import as_published
 from benchmarks.tables import markdown
 from editing.editor import Editor
 from editing.settings import InversionSettings
@@ -37,16 +38,25 @@ from masks.refine import REFINEMENTS, refine_mask
 from training.captions import describe
 from training.prepare import expand, read_archive
 
-OURS = {"method": "null_text", "max_inner_steps": InversionSettings().max_inner_steps}
-METHODS: dict[str, dict[str, Any]] = {
-    "DDIM": {"method": "ddim"},
-    "null-text, as published": {"method": "null_text", "as_published": True},
-    "null-text, 10 updates from the caption": {"method": "null_text", "null_text_start": "caption"},
-    "null-text, ours without residuals": OURS,
-    "null-text, ours": {**OURS, "exact": True},
-    "negative-prompt": {"method": "negative_prompt"},
-    "direct": {"method": "direct", "exact": True},
+
+@dataclass(frozen=True)
+class Way:
+    """A way to invert, for the table of reconstructions: settings, and whether null-text is exactly as published."""
+
+    settings: InversionSettings
+    as_published: bool = False
+
+
+METHODS: dict[str, Way] = {
+    "DDIM": Way(InversionSettings(inversion="direct")),
+    "null-text, as published": Way(InversionSettings(inversion="direct"), as_published=True),
+    "null-text, 10 updates from the caption": Way(InversionSettings(max_inner_steps=10, null_text_start="caption")),
+    "null-text, ours": Way(InversionSettings()),
+    "negative-prompt": Way(InversionSettings(inversion="negative_prompt")),
 }
+"""Guided sampling leaves a path by as much as this table says. Edits replay it, and so leave it by nothing."""
+
+GUIDANCE = 7.5
 SPREADS = (0, 1, 2)
 
 
@@ -67,27 +77,29 @@ def photos_of(archives: list[Path], split: str, number: int) -> list[dict[str, A
 
 
 def reconstruction_table(editor: Editor, rows: list[dict[str, Any]], steps: int) -> list[dict[str, object]]:
-    """Mean and worst PSNR of each method against the photo, in dB, and its distance from the ceiling."""
+    """Mean and worst PSNR of guided sampling with the photo's own caption, in dB, and its distance from the ceiling."""
     backbone = editor.backbone
-    schedule = make_schedule(backbone, steps)
     scores: dict[str, list[float]] = defaultdict(list)
     for row in tqdm(rows, desc="reconstruct", disable=None):
-        photo, (caption, _) = open_photo(row["image"]), caption_of(row)
-        pixels = to_pixels(photo, plan_geometry(photo.size, backbone.image_size, backbone.size_multiple))
-        latents = encode(backbone, pixels)
-        scores["ceiling"].append(_psnr(decode(backbone, latents), pixels))
-        embeds = encode_prompt(backbone, caption)
-        for name, options in METHODS.items():
-            exact = options.get("exact", False)
-            path = invert(backbone, latents, caption, steps=steps, **{k: v for k, v in options.items() if k != "exact"})
-            residuals = path.residuals if exact else None
-            levels = ddim_sample(
-                backbone, schedule, path.latents[:1], embeds, path.uncond_embeds, path.guidance_scale, residuals
-            )
-            scores[name].append(_psnr(decode(backbone, levels[-1:]), pixels))
+        view, (caption, _) = look_at(backbone, open_photo(row["image"])), caption_of(row)
+        scores["ceiling"].append(_psnr(backbone.decode(view.latents), view.pixels))
+        for name, way in METHODS.items():
+            scores[name].append(_psnr(backbone.decode(reconstruct(backbone, view, caption, way, steps)), view.pixels))
     ceiling = np.array(scores.pop("ceiling"))
     table: list[dict[str, object]] = [_row("the autoencoder alone", ceiling, ceiling)]
     return table + [_row(name, np.array(values), ceiling) for name, values in scores.items()]
+
+
+def reconstruct(backbone: Backbone, view: View, caption: str, way: Way, steps: int) -> torch.Tensor:
+    """Inverted, and sampled back with the model's guidance for Stable Diffusion, without replay: `(1, C, h, w)`."""
+    settings = replace(way.settings, steps=steps, guidance_scale=GUIDANCE)
+    path = invert(backbone, view, caption, settings)
+    if way.as_published:
+        path = as_published(backbone, path)
+    if path.arrived is not None:
+        return path.arrived
+    condition, schedule = backbone.condition([caption]), make_schedule(backbone, steps)
+    return ddim_sample(backbone, schedule, path.latents[:1], condition, path.uncond, GUIDANCE)[-1:]
 
 
 def _row(name: str, values: np.ndarray, ceiling: np.ndarray) -> dict[str, object]:
@@ -155,7 +167,7 @@ def main(
     if reconstructions:
         rows = photos_of(photos, split, reconstructions)
         table = reconstruction_table(editor, rows, steps)
-        print(f"{len(rows)} {split} photos, {steps} steps, guidance 7.5\n\n{markdown(table)}\n")
+        print(f"{len(rows)} {split} photos, {steps} steps, guidance {GUIDANCE}\n\n{markdown(table)}\n")
     if number:
         rows = photos_of(photos, split, number)
         print(f"masks of the noun on {len(rows)} {split} photos\n\n{markdown(mask_table(editor, rows, steps))}")

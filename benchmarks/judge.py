@@ -10,7 +10,6 @@ import torch
 
 from backbones.backbone import Backbone
 from backbones.geometry import plan_geometry
-from backbones.latents import decode, encode
 from backbones.photo import Photo
 from backbones.pixels import to_image, to_pixels
 from benchmarks.edits import Edit
@@ -82,4 +81,4 @@ def petals(edit: Edit) -> np.ndarray:
 def autoencoded(backbone: Backbone, photo: Photo) -> np.ndarray:
     """The photo through the autoencoder alone, `(h, w, 3)` uint8 at the model's size."""
     geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple)
-    return np.asarray(to_image(decode(backbone, encode(backbone, to_pixels(photo, geometry)))))
+    return np.asarray(to_image(backbone.decode(backbone.encode(to_pixels(photo, geometry)))))

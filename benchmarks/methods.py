@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ast import literal_eval
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any
 
@@ -12,15 +12,13 @@ import numpy as np
 
 from backbones.errors import EditRealError
 from backbones.photo import Photo
-from backbones.text import encode_prompt
 from benchmarks.edits import Edit
 from benchmarks.memory import peak_memory
+from benchmarks.published import as_published
 from editing.editor import Editor
 from editing.inpaint import InpaintResult, inpaint_photo
 from editing.result import EditResult
 from editing.settings import EditSettings, InpaintSettings, InversionSettings, split_settings
-from inversion.null_text import optimize_null_text
-from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
 
 Masks = Sequence[np.ndarray | None]
@@ -33,6 +31,7 @@ PUBLISHED: dict[str, Any] = {
     "cross_replace": 0.4,
     "self_replace": 0.6,
     "emphasis": 2.0,
+    "emphasis_window": 0.4,
     "mask_rule": "published",
     "mask_spread": 0,
     "refinement": "plain",
@@ -74,8 +73,8 @@ def _published(inversion: str, **options: Any) -> Method:
 METHODS: dict[str, Method] = {
     OURS: Method(),
     "edit-real, no local blend": Method(edit={"local_blend": False}),
-    "DDIM + P2P": _published("ddim"),
-    "null-text + P2P, as published": _published("ddim", published_null_text=True),
+    "DDIM + P2P": _published("direct"),
+    "null-text + P2P, as published": _published("direct", published_null_text=True),
     "negative-prompt + P2P": _published("negative_prompt"),
     "direct + P2P": _published("direct", edit={"exact": True}),
     "blended inpainting, our mask": Method(inpaints=True),
@@ -196,19 +195,7 @@ def _inpaint(editor: Editor, photo: Photo, edit: Edit, mask: np.ndarray | None, 
 
 def _invert(method: Method, editor: Editor, photo: Photo, caption: str, steps: int) -> Trajectory:
     trajectory = editor.invert(photo, caption, InversionSettings(**{"steps": steps, **method.inversion}))
-    if not method.published_null_text:
-        return trajectory
-    backbone = editor.backbone
-    tuned = optimize_null_text(
-        backbone,
-        make_schedule(backbone, steps),
-        trajectory.latents,
-        encode_prompt(backbone, caption),
-        encode_prompt(backbone, ""),
-        trajectory.guidance_scale,
-        as_published=True,
-    )
-    return replace(trajectory, uncond_embeds=tuned.uncond_embeds, method="null_text")
+    return as_published(editor.backbone, trajectory) if method.published_null_text else trajectory
 
 
 def _settings(method: Method, edit: Edit) -> EditSettings:

@@ -21,8 +21,6 @@ __all__ = [
     "with_options",
 ]
 
-INPAINTINGS = ("blended", "telea", "pipeline")
-
 
 def _controls() -> Collection[str]:
     from editing.controls import CONTROLS  # which imports this file
@@ -40,6 +38,12 @@ def _refinements() -> Collection[str]:
     from masks.refine import REFINEMENTS
 
     return REFINEMENTS
+
+
+def _inpaintings() -> Collection[str]:
+    from editing.inpaint import INPAINTINGS
+
+    return INPAINTINGS
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +128,7 @@ class EditSettings:
     )
     blend_start: float = option(
         0.0,
-        help="share of the steps after which that happens at every step",
+        help="share of the steps after which what lies outside the mask is restored at every step",
         group="mask",
         least=0,
         most=1,
@@ -145,7 +149,7 @@ class EditSettings:
     )
     mask_threshold: float | None = option(
         None,
-        help="where it is cut: lower makes the mask larger",
+        help="where the heat map is cut; lower makes the mask larger",
         group="mask",
         least=0.001,
         most=0.999,
@@ -214,7 +218,7 @@ class InpaintSettings:
         help="blended latent diffusion, which takes any model; `pipeline`, a model trained to inpaint; or `telea`, "
         "which needs none",
         group="inpainting",
-        choices=INPAINTINGS,
+        choices=_inpaintings,
     )
     steps: int = option(
         InversionSettings.steps,

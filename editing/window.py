@@ -65,5 +65,5 @@ def _check_windows(name: str, value: Any, option: Option) -> None:
         window_bounds(window, f"{name} of {word!r}")
 
 
-WINDOW = Kind("window", "0.8 or (0.1, 0.8)", _check_window)
-WINDOWS = Kind("windows", '0.8, (0.1, 0.8) or {"pink": 0.4, "default": 0.8}', _check_windows)
+WINDOW = Kind("window", ("0.4", "(0.1, 0.4)"), _check_window)
+WINDOWS = Kind("windows", ("0.8", "(0.1, 0.8)", '{"pink": 0.4, "default": 0.8}'), _check_windows)

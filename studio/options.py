@@ -73,13 +73,13 @@ class Reader:
 READERS: dict[str, Reader] = {
     "number": Reader(float),
     "whole": Reader(int),
-    "switch": Reader(bool),
+    "switch": Reader(bool, form="no- before the name turns it off"),
     "choice": Reader(str),
-    "picture": Reader(Path),
+    "picture": Reader(Path, form="a file"),
     "window": Reader(str, read_window, "0.4 or 0.1:0.4"),
     "windows": Reader(list[str], read_windows, "0.8, 0.1:0.8, or a word's own: pink=0:0.4; repeatable"),
     "weights": Reader(list[str], read_weights, "pink=2; repeatable"),
-    "words": Reader(list[str], read_words, "repeatable"),
+    "words": Reader(list[str], read_words, "once for each word"),
 }
 """By the name of a `backbones.option.Kind`."""
 
