@@ -24,7 +24,7 @@ from benchmarks.pictures import SIDE as PICTURE_SIDE
 from benchmarks.pictures import page, thumbnail
 from benchmarks.quality import Setup, choose_methods, every, group, main, run
 from benchmarks.report import IDENTICAL, behind, mean, report, table
-from editing.edit import Editor
+from editing.editor import Editor
 from training.classifier import LABELS, Classifier
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
@@ -123,7 +123,7 @@ def test_the_published_rows_hold_the_published_settings(editor: Editor, monkeypa
     assert not settings.exact and own.exact
     assert (settings.cross_replace, settings.self_replace, settings.control) == (0.4, 0.6, "refine")
     assert (settings.mask_rule, settings.refinement, settings.blend_start) == ("published", "plain", 0.2)
-    assert not np.allclose(null_text.uncond_embeds, ddim.uncond_embeds)
+    assert not np.allclose(null_text.uncond.embeds, ddim.uncond.embeds)
     assert ddim.method == "ddim" and null_text.method == "null_text" and direct.method == "direct"
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from backbones.backbone import Backbone
-from backbones.text import encode_prompt
 from editing.blended import inpaint_blended, latent_mask
 from inversion.ddim import ddim_sample
 from inversion.schedule import make_schedule
@@ -47,8 +46,8 @@ def test_the_known_latents_are_the_photos_at_every_level(backbone: Backbone, lat
 def test_without_anything_known_it_is_plain_sampling(backbone: Backbone, latents: torch.Tensor) -> None:
     schedule = make_schedule(backbone, 4)
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(3))
-    uncond_embeds = encode_prompt(backbone, "").expand(4, -1, -1)
-    expected = ddim_sample(backbone, schedule, noise, encode_prompt(backbone, CAPTION), uncond_embeds, 5.0)[-1:]
+    condition, uncond = backbone.condition([CAPTION]), backbone.condition([""]).expand(4)
+    expected = ddim_sample(backbone, schedule, noise, condition, uncond, 5.0)[-1:]
     mask = torch.ones(16, 16, dtype=torch.bool)
     drawn = inpaint_blended(backbone, latents, CAPTION, mask, steps=4, guidance_scale=5.0, seed=3)
     torch.testing.assert_close(drawn, expected, rtol=1e-3, atol=1e-3)

@@ -17,7 +17,7 @@ from skimage.metrics import structural_similarity
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from editing.compare import MEASURES, Comparison, compare_with_inpainting
-from editing.edit import Editor
+from editing.editor import Editor
 from editing.likeness import edge_correlation, ssim, ssim_map
 from editing.pictures.page import comparison_page
 from tests.editing.pictures.test_sheet import share_of

@@ -163,8 +163,6 @@ def test_settings_for_each_are_shared_or_ones_own() -> None:
     assert settings_for_each(None, {"emphasis": 3.0}, 2) == [EditSettings(emphasis=3.0)] * 2
     own = [EditSettings(feather=0.1), EditSettings(feather=0.2)]
     assert [one.feather for one in settings_for_each(own, {"emphasis": 3.0}, 2)] == [0.1, 0.2]
-    with pytest.raises(EditRealError, match="'exact'"):
-        settings_for_each([EditSettings(), EditSettings(exact=False)], {}, 2)
 
 
 MASK = np.tri(4, dtype=bool)

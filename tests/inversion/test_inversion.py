@@ -159,8 +159,8 @@ def test_a_timestep_ends_no_worse_than_it_started(null_text_problem: tuple) -> N
 def test_the_best_iterate_is_kept_however_far_the_optimiser_strays(rate: float) -> None:
     start, pivot = torch.zeros(1, 2, 3), torch.full((1, 2, 3), 0.5)
     problem = {"rate": rate, "tolerance": 0.0, "max_inner_steps": 1}
-    best = tune(lambda embeds: embeds, start, pivot, as_published=False, **problem)
-    last = tune(lambda embeds: embeds, start, pivot, as_published=True, **problem)
+    best = tune(lambda embeds: 1 * embeds, start, pivot, as_published=False, **problem)
+    last = tune(lambda embeds: 1 * embeds, start, pivot, as_published=True, **problem)
     assert best.loss <= 0.25 and best.updates == 1  # 0.25 is the loss at the start
     assert (last.loss > 0.25) == (rate > 1)
     assert float((best.landed - pivot).square().mean()) == pytest.approx(best.loss)
