@@ -20,7 +20,7 @@ import numpy as np
 import typer
 
 from backbones.errors import EditRealError
-from benchmarks.command import run_command
+from workshop.command import run_command
 from benchmarks.edits import FIELDS
 from training.captions import BACKGROUNDS, SPECIES, describe
 from training.colors import FLOWER_COLORS

@@ -22,8 +22,8 @@ from backbones.latents import decode, encode
 from backbones.loading import load_backbone
 from backbones.photo import open_photo, plan_geometry, to_pixels
 from backbones.text import encode_prompt, parse_caption
-from benchmarks.command import run_command
-from benchmarks.tables import markdown
+from workshop.command import run_command
+from workshop.tables import markdown
 from editing.edit import Editor
 from editing.settings import InversionSettings
 from inversion.ddim import ddim_sample

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from backbones.errors import EditRealError
 from backbones.loading import find_device, load_backbone
 from backbones.photo import open_photo
-from benchmarks.command import run_command
+from workshop.command import run_command
 from benchmarks.edits import LIST, Edit, read_edits
 from benchmarks.judge import Judge, autoencoded, measure
 from benchmarks.learned import load_learned

@@ -28,9 +28,7 @@ from backbones.loading import load_backbone
 from backbones.photo import open_photo, plan_geometry
 from backbones.photo import to_pixels as photo_to_pixels
 from backbones.text import encode_captions, encode_prompt, parse_caption
-from benchmarks.command import run_command
 from benchmarks.fidelity import caption_of, iou, photos_of
-from benchmarks.tables import markdown
 from inversion.ddim import ddim_invert
 from inversion.guidance import guide
 from inversion.schedule import make_schedule
@@ -43,6 +41,8 @@ from training.captions import BREEDS, SPECIES, describe
 from training.classifier import Classifier, accuracy, classify, confusion, label_of, load_classifier
 from training.colors import FLOWER_COLORS, name_color
 from training.prepare import load_prepared
+from workshop.command import run_command
+from workshop.tables import markdown
 
 ANIMAL_OF = {"cat": "cat", "dog": "dog", "abyssinian": "cat", "bengal": "cat", "bulldog": "dog"}
 KINDS = ("flowers", "pets")
