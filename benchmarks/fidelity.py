@@ -18,9 +18,11 @@ import torch
 import typer
 from tqdm import tqdm
 
+from backbones.geometry import plan_geometry
 from backbones.latents import decode, encode
 from backbones.loading import load_backbone
-from backbones.photo import open_photo, plan_geometry, to_pixels
+from backbones.photo import open_photo
+from backbones.pixels import to_pixels
 from backbones.text import encode_prompt, parse_caption
 from workshop.command import run_command
 from workshop.tables import markdown

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from backbones.backbone import Backbone
+from backbones.geometry import plan_geometry
 from backbones.latents import decode, encode
-from backbones.photo import Photo, plan_geometry, to_image, to_pixels
+from backbones.photo import Photo
+from backbones.pixels import to_image, to_pixels
 from benchmarks.edits import Edit
 from benchmarks.fidelity import iou
 from benchmarks.learned import Learned

@@ -5,33 +5,38 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import torch
 from PIL import Image
 
 from backbones.backbone import Backbone
-from backbones.errors import EditRealError
+from backbones.inpainting import load_inpainting
 from backbones.loading import load_backbone
-from backbones.photo import Photo, PhotoSource, open_photo, save_photo, to_pixels, to_unit, with_alpha, write_picture
+from backbones.photo import Photo, PhotoSource, open_photo
+from backbones.pixels import to_pixels, to_unit, with_alpha
+from backbones.saving import check_folder, make_folder, save_photo, write_picture, written_whole
+from editing.blended import latent_mask
 from editing.edit import Editor, EditResult, trajectory_geometry
-from editing.folder import check_folder, make_folder
-from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo, latent_mask, load_inpainting
+from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo
 from editing.likeness import edge_correlation, ssim
-from editing.page import comparison_page
-from editing.settings import InpaintSettings, split_settings
-from editing.sheet import draw_sheet, overlay_mask
+from editing.pictures.overlay import overlay_mask
+from editing.pictures.page import comparison_page
+from editing.pictures.sheet import draw_sheet
+from editing.settings import EditSettings, InpaintSettings, InversionSettings, split_settings
 from editing.verdict import measure_change, psnr
 from inversion.ddim import Callback
 from masks.user_mask import MaskSource, read_mask
 
 OURS, OUR_MASK, YOUR_MASK = "edit-real", "our mask", "your mask"
+
+LABELS = {"blended": "blended inpainting", "telea": "Telea", "pipeline": "inpainting model"}
+"""What each of `INPAINTINGS` is called in a comparison."""
 
 MEASURES = {
     "mask_share": ("mask (% of the photo)", ".1f"),
@@ -156,8 +161,9 @@ class Comparison:
         pictures = {name.replace(" ", "-"): mask for name, mask in self.masks.items()} | {"sheet": self.sheet()}
         for name, image in pictures.items():
             write_picture(image, target / f"{name}.png", overwrite=overwrite)
-        _write_text(target / "comparison.csv", self.csv())
-        _write_text(target / "index.html", self.page())
+        for name, text in (("comparison.csv", self.csv()), ("index.html", self.page())):
+            with written_whole(target / name) as draft:
+                draft.write_text(text, encoding="utf-8")
 
 
 def compare_with_inpainting(
@@ -200,35 +206,41 @@ def compare_with_inpainting(
         >>> comparison.save("comparison")
     """
     inversion, edit_settings = split_settings(settings)
-    shared: dict[str, Any] = {
-        "steps": inversion.steps,
-        "guidance_scale": inversion.guidance_scale,
-        "feather": edit_settings.feather,
-    }
-    choices = [InpaintSettings(method=method, seed=seed, **shared) for method in ("blended", "telea", "pipeline")]
+    choices = _inpaint_settings(inversion, edit_settings, seed)
     photo = img if isinstance(img, Photo) else open_photo(img)
     given = None if mask is None else read_mask(mask, photo.size)
     if given is not None:
         check_mask_in_region(given, photo.size, region)
     backbone = model if isinstance(model, Backbone) else load_backbone(model, device, dtype)
-    pipeline = None if inpaint_model is None else load_inpainting(inpaint_model, device, dtype)
+    models: dict[str, Any] = {"blended": backbone, "telea": None}
+    if inpaint_model is not None:
+        models["pipeline"] = load_inpainting(inpaint_model, device, dtype)
     editor = Editor(backbone, progress=progress)
     editor.check(caption, new_caption, photo.size, edit_settings)
+
     start = perf_counter()
     trajectory = editor.invert(photo, caption, inversion, region=region)
     edit = editor.edit(trajectory, new_caption, edit_settings, photo=photo)
     entries = [_entry(OURS, edit, edit, perf_counter() - start)]
+
     masks = {OUR_MASK: np.asarray(edit.mask) > 0} | ({} if given is None else {YOUR_MASK: given})
     masks = {name: chosen for name, chosen in masks.items() if chosen.any()}
-    for name, chosen in masks.items():
-        for choice in choices if pipeline is not None else choices[:-1]:
-            loaded = {"blended": backbone, "telea": None, "pipeline": pipeline}[choice.method]
-            start = perf_counter()
-            result = inpaint_photo(photo, new_caption, chosen, choice, loaded, region=region, progress=progress)
-            label = {"blended": "blended inpainting", "telea": "Telea", "pipeline": "inpainting model"}[choice.method]
-            entries.append(_entry(f"{label}, {name}", result, edit, perf_counter() - start))
+    for (name, chosen), (method, loaded) in product(masks.items(), models.items()):
+        start = perf_counter()
+        result = inpaint_photo(photo, new_caption, chosen, choices[method], loaded, region=region, progress=progress)
+        entries.append(_entry(f"{LABELS[method]}, {name}", result, edit, perf_counter() - start))
     pictures = {name: Image.fromarray(chosen.astype(np.uint8) * 255) for name, chosen in masks.items()}
     return Comparison(edit, tuple(entries), pictures, tuple(edit.warnings), seed)
+
+
+def _inpaint_settings(inversion: InversionSettings, edit: EditSettings, seed: int) -> dict[str, InpaintSettings]:
+    """Settings of every method, alike the edit's in what they share."""
+    shared: dict[str, Any] = {
+        "steps": inversion.steps,
+        "guidance_scale": inversion.guidance_scale,
+        "feather": edit.feather,
+    }
+    return {method: InpaintSettings(method=method, seed=seed, **shared) for method in LABELS}
 
 
 def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seconds: float) -> ComparisonEntry:
@@ -239,7 +251,7 @@ def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seco
     # What is drawn at the photo's size is drawn inside the mask alone.
     if isinstance(result, EditResult) or result.settings["method"] == "blended":
         seen, drawn = to_unit(to_pixels(edit.photo, geometry)[0]), np.asarray(result.drawn) / 255
-        outside = ~latent_mask(mask > 0, geometry.box, *geometry.working_size)
+        outside = ~latent_mask(geometry.crop(mask) > 0, *geometry.working_size)
         similarity, ratio = ssim(drawn, seen, outside), psnr(drawn, seen, outside)
     measures = {
         **measure_change(photo, after, mask),
@@ -252,15 +264,3 @@ def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seco
 
 def _figure(value: float, form: str) -> str:
     return "–" if math.isnan(value) else "∞" if math.isinf(value) else format(value, form)
-
-
-def _write_text(target: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    temporary = target.with_name(f".{uuid4().hex}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    except OSError as error:
-        raise EditRealError(f"cannot write {target} ({error}); choose another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from backbones.attention import AttentionSite
-from backbones.errors import EditRealError
 from backbones.text import Caption
 from editing.align import Alignment, new_words
+from editing.window import Window, steps_in
 
 SELF_SIDE = 32  # self-attention is carried over up to maps of this side (Hertz et al. 2023, appendix)
-
-Window = float | tuple[float, float]
-"""A share of the steps: a number is the share from the beginning, a pair is (start, end)."""
 
 
 def carry_cross(
@@ -105,9 +102,9 @@ def plan_edit(
     target = alignment.target
     windows = dict(cross_replace) if isinstance(cross_replace, Mapping) else {"default": cross_replace}
     length = len(target.input_ids)
-    cross_steps = _steps_in(windows.pop("default", 1.0), steps)[:, None].expand(steps, length).clone()
+    cross_steps = steps_in(windows.pop("default", 1.0), steps)[:, None].expand(steps, length).clone()
     for name, window in windows.items():
-        cross_steps[:, _positions(target, name)] = _steps_in(window, steps)[:, None]
+        cross_steps[:, _positions(target, name)] = steps_in(window, steps)[:, None]
     scale = torch.ones(length)
     for word in new_words(alignment):
         scale[list(word.positions)] = float(emphasis)
@@ -119,7 +116,7 @@ def plan_edit(
         fresh=alignment.fresh_tokens(swaps=carry_swaps),
         weights=scale,
         cross_steps=cross_steps,
-        self_steps=_steps_in(self_replace, steps),
+        self_steps=steps_in(self_replace, steps),
     )
 
 
@@ -143,30 +140,6 @@ def edit_attention(probs: torch.Tensor, site: AttentionSite, step: int, plans: S
     else:
         return probs
     return torch.cat([untouched, torch.stack(edited)])
-
-
-def window_bounds(window: Window, name: str = "") -> tuple[float, float]:
-    """The window's start and end; `name` is the setting's in the error.
-
-    Raises:
-        EditRealError: It is none, or outside [0, 1].
-    """
-    try:
-        start, end = (0.0, window) if isinstance(window, int | float) else window
-        fits = 0 <= start <= end <= 1
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        what = f"{name} as a window" if name else "a window"
-        raise EditRealError(f"expected {what} of shares between 0 and 1, such as 0.8 or (0.1, 0.8), got {window!r}")
-    return start, end
-
-
-def _steps_in(window: Window, steps: int) -> torch.Tensor:
-    """The steps inside a window, `(steps,)` bool."""
-    start, end = window_bounds(window)
-    index = torch.arange(steps)
-    return (index >= round(start * steps)) & (index < round(end * steps))
 
 
 def _positions(caption: Caption, name: str) -> list[int]:

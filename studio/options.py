@@ -1,10 +1,10 @@
-"""The settings' fields as options of the command line, so that every command has all of them."""
+"""The settings' fields as options of the command line, made from what their metadata says."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,12 +12,12 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from backbones.errors import EditRealError
-from editing.settings import EditSettings, InversionSettings
+from backbones.option import Option, described
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 
-def read_window(text: str) -> float | tuple[float, float]:
+def read_window(text: str, default: Any = None) -> float | tuple[float, float]:
     """`0.8` or `0.1:0.8`."""
     try:
         parts = [float(part) for part in text.split(":")]
@@ -28,14 +28,14 @@ def read_window(text: str) -> float | tuple[float, float]:
     return parts[0] if len(parts) == 1 else (parts[0], parts[1])
 
 
-def read_windows(texts: list[str]) -> dict[str, Any]:
-    """Windows with and without a word; the one without is everyone else's."""
+def read_windows(texts: list[str], default: Any) -> dict[str, Any]:
+    """Windows with and without a word; the one without is everyone else's, who keep `default` where there is none."""
     pairs = [text.rpartition("=") for text in texts]
     windows = {word or "default": read_window(window) for word, _, window in pairs}
-    return {"default": EditSettings.cross_replace, **windows}
+    return {"default": default, **windows}
 
 
-def read_weights(texts: list[str]) -> dict[str, float]:
+def read_weights(texts: list[str], default: Any = None) -> dict[str, float]:
     """`word=2` for every word."""
     weights = {}
     for text in texts:
@@ -49,76 +49,68 @@ def read_weights(texts: list[str]) -> dict[str, float]:
     return weights
 
 
-OPTIONS: dict[str, Any] = {
-    "inversion": Annotated[str, typer.Option(help="null_text, negative_prompt, direct or ddim")],
-    "steps": Annotated[int, typer.Option(help="denoising steps")],
-    "guidance_scale": Annotated[
-        float | None,
-        typer.Option(help="how strongly the edit follows the new caption; by default what suits the model"),
-    ],
-    "max_inner_steps": Annotated[int, typer.Option(help="null-text updates at each step")],
-    "null_text_start": Annotated[str, typer.Option(help="whose embedding null-text starts from: empty or caption")],
-    "cross_replace": Annotated[
-        list[str] | None,
-        typer.Option(
-            help="when the photo's cross-attention is kept: 0.8, 0.1:0.8, or a word's own: pink=0:0.4; repeatable",
-            show_default=str(EditSettings.cross_replace),
-        ),
-    ],
-    "self_replace": Annotated[
-        str | None,
-        typer.Option(
-            help="when its self-attention is, which holds the layout: 0.4 or 0.1:0.4",
-            show_default=str(EditSettings.self_replace),
-        ),
-    ],
-    "control": Annotated[str, typer.Option(help="what a swapped word looks at: auto, replace or refine")],
-    "emphasis": Annotated[float, typer.Option(help="weight of the words that NEW_CAPTION brings")],
-    "reweight": Annotated[
-        list[str] | None, typer.Option(help="one word's weight instead: pink=2; 0 turns it off; repeatable")
-    ],
-    "blend_words": Annotated[
-        list[str] | None, typer.Option(help="a word that says where to edit, instead of the changed ones; repeatable")
-    ],
-    "protect_words": Annotated[list[str] | None, typer.Option(help="a word that must not change; repeatable")],
-    "include_mask": Annotated[Path | None, typer.Option(help="picture: white is always edited")],
-    "exclude_mask": Annotated[Path | None, typer.Option(help="picture: white is never edited")],
-    "local_blend": Annotated[bool, typer.Option(help="restore what lies outside the mask")],
-    "blend_start": Annotated[float, typer.Option(help="share of the steps before that begins")],
-    "cell_share": Annotated[
-        float, typer.Option(help="share of a latent cell inside the mask from which it is edited; 1: the maps decide")
-    ],
-    "mask_rule": Annotated[str, typer.Option(help="otsu, midrange or published")],
-    "mask_threshold": Annotated[float | None, typer.Option(help="0 to 1, instead of the rule's own")],
-    "mask_spread": Annotated[int, typer.Option(help="times a word's heat is carried along self-attention")],
-    "refinement": Annotated[str, typer.Option(help="how the mask finds edges: guided, grabcut or plain")],
-    "feather": Annotated[float, typer.Option(help="fade inside the mask, a share of the longer side")],
-    "keep_detail": Annotated[bool, typer.Option(help="carry the photo's own texture through the edit")],
-    "texture": Annotated[
-        float | None,
-        typer.Option(help="least share of the fine texture that stays; by default all if only colours change"),
-    ],
-    "exact": Annotated[bool, typer.Option(help="follow the inversion exactly")],
-}
-"""What typer reads, by the name that a field has in `InversionSettings` or `EditSettings`."""
+def read_words(texts: list[str], default: Any = None) -> list[str]:
+    """A word each time that the option is given."""
+    return list(texts)
 
-READ: dict[str, Callable[[Any], Any]] = {
-    "cross_replace": read_windows,
-    "self_replace": read_window,
-    "reweight": read_weights,
-    "blend_words": list,
-    "protect_words": list,
+
+@dataclass(frozen=True)
+class Reader:
+    """How a kind of value is typed.
+
+    Attributes:
+        type: What typer reads.
+        read: What makes a field's value of that and of the field's default, where typer's own will not do; an option
+            that is left alone leaves the field alone.
+        form: An example, for the help.
+    """
+
+    type: Any
+    read: Callable[[Any, Any], Any] | None = None
+    form: str = ""
+
+
+READERS: dict[str, Reader] = {
+    "number": Reader(float),
+    "whole": Reader(int),
+    "switch": Reader(bool, form="no- before the name turns it off"),
+    "choice": Reader(str),
+    "picture": Reader(Path, form="a file"),
+    "window": Reader(str, read_window, "0.4 or 0.1:0.4"),
+    "windows": Reader(list[str], read_windows, "0.8, 0.1:0.8, or a word's own: pink=0:0.4; repeatable"),
+    "weights": Reader(list[str], read_weights, "pink=2; repeatable"),
+    "words": Reader(list[str], read_words, "once for each word"),
 }
-"""What makes a field's value of that, where typer cannot; an option that is left alone leaves the field alone."""
+"""By the name of a `backbones.option.Kind`."""
+
+
+def option_of(settings: type, name: str) -> Any:
+    """The annotation that makes typer read the setting `name`."""
+    description, default = described(settings)[name], getattr(settings(), name)
+    reader = READERS[description.kind.name]
+    shown: bool | str = description.none or True
+    if reader.read:
+        shown = description.none or (str(default) if default else False)
+    option = typer.Option(
+        help=help_text(description), show_default=shown, rich_help_panel=description.group.capitalize()
+    )
+    return Annotated[reader.type if not reader.read and description.none is None else reader.type | None, option]
+
+
+def help_text(description: Option) -> str:
+    """What an option does, and what may be typed."""
+    names = ", ".join(description.names())
+    values = (names and f"one of {names}", description.span(), READERS[description.kind.name].form)
+    return "; ".join(part for part in (description.help, *values) if part)
 
 
 def spread_settings(command: Command) -> Command:
     """Gives `command` an option for every field of those of its parameters that are settings."""
     signature = inspect.signature(command, eval_str=True)
-    settings = {
+    settings: dict[str, Any] = {
         name: parameter.annotation
         for name, parameter in signature.parameters.items()
-        if parameter.annotation in (InversionSettings, EditSettings)
+        if is_dataclass(parameter.annotation)
     }
 
     @wraps(command)
@@ -137,20 +129,21 @@ def spread_settings(command: Command) -> Command:
     return run  # type: ignore[return-value]
 
 
-def _parameters(kind: type[InversionSettings] | type[EditSettings]) -> Iterator[inspect.Parameter]:
+def _parameters(settings: type) -> Iterator[inspect.Parameter]:
     """One for every field."""
-    defaults = kind()
-    for field in fields(kind):
-        default = None if field.name in READ else getattr(defaults, field.name)
-        annotation = OPTIONS[field.name]
-        yield inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    defaults = settings()
+    for name, description in described(settings).items():
+        default = None if READERS[description.kind.name].read else getattr(defaults, name)
+        annotation = option_of(settings, name)
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _values(kind: type[InversionSettings] | type[EditSettings], given: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Takes the fields of `kind` out of what typer has read."""
-    for field in fields(kind):
-        value = given.pop(field.name)
-        if field.name not in READ:
+def _values(settings: type, given: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Takes the fields of `settings` out of what typer has read."""
+    defaults = settings()
+    for field in fields(settings):
+        value, read = given.pop(field.name), READERS[field.metadata["option"].kind.name].read
+        if read is None:
             yield field.name, value
         elif value is not None and value != []:
-            yield field.name, READ[field.name](value)
+            yield field.name, read(value, getattr(defaults, field.name))

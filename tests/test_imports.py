@@ -36,6 +36,18 @@ for package in packages:
                 raise
 """
 
+HEAVY = ("matplotlib", "sklearn")
+"""What draws or measures only, and takes its time to load."""
+
+IMPORT_EDITING = """
+import importlib, sys
+import editing
+for name in editing.__all__:
+    getattr(editing, name)
+importlib.import_module("studio.commands")
+print(sorted(set(sys.argv[1:]) & {name.split(".")[0] for name in sys.modules}))
+"""
+
 
 def imported_packages(tree: ast.AST) -> Iterator[tuple[str, int]]:
     """Top-level package and line of every absolute import, wherever in the module it stands."""
@@ -72,3 +84,12 @@ def test_importing_prints_and_writes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_what_draws_is_loaded_only_when_something_is_drawn(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_EDITING, *HEAVY], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[]\n"

@@ -23,10 +23,11 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from backbones.backbone import Backbone, check_finite
+from backbones.geometry import plan_geometry
 from backbones.latents import decode, encode
 from backbones.loading import load_backbone
-from backbones.photo import open_photo, plan_geometry
-from backbones.photo import to_pixels as photo_to_pixels
+from backbones.photo import open_photo
+from backbones.pixels import to_pixels as photo_to_pixels
 from backbones.text import encode_captions, encode_prompt, parse_caption
 from benchmarks.fidelity import caption_of, iou, photos_of
 from inversion.ddim import ddim_invert

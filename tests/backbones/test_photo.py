@@ -1,79 +1,24 @@
-"""Photos of every kind come in upright and go out whole."""
+"""Photos of every kind come in as they are seen."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
-import math
-import os
 import struct
 import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms
+from PIL import Image, ImageCms
 
 from backbones.errors import EditRealError
-from backbones.photo import (
-    MAX_ASPECT,
-    MIN_SIDE,
-    Geometry,
-    Photo,
-    open_photo,
-    plan_geometry,
-    save_photo,
-    to_image,
-    to_pixels,
-    with_alpha,
-)
-
-SUFFIXES = (".jpg", ".png", ".webp", ".tif")
-LOSSLESS = (".png", ".webp", ".tif")
-
-
-def noise(width: int = 40, height: int = 30, channels: int = 3) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, channels)).astype(np.uint8)
-
-
-def smooth(width: int = 40, height: int = 32) -> Image.Image:
-    """A colour gradient that differs in every corner and survives JPEG."""
-    x, y = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
-    return Image.fromarray(np.stack([x, y, 255 - x / 2 - y / 2], axis=-1).astype(np.uint8))
-
-
-@functools.cache
-def srgb_profile() -> bytes:
-    """One profile for every caller: each that is created carries the second it was created in."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def camera_exif(orientation: int = 1) -> Image.Exif:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Make] = "Maker"
-    exif[ExifTags.Base.Artist] = "Artist"
-    exif[ExifTags.Base.Orientation] = orientation
-    exif[ExifTags.IFD.Exif] = {
-        ExifTags.Base.DateTimeOriginal: "2020:01:02 03:04:05",
-        ExifTags.Base.ExifImageWidth: 32 if orientation > 4 else 40,  # of the pixels as they are stored
-        ExifTags.Base.ExifImageHeight: 40 if orientation > 4 else 32,
-    }
-    exif[ExifTags.IFD.GPSInfo] = {ExifTags.GPS.GPSLatitudeRef: "N", ExifTags.GPS.GPSLatitude: (47.0, 30.0, 0.0)}
-    return exif
-
-
-def pixels_of(photo: Photo) -> np.ndarray:
-    assert photo.image.mode == "RGB"
-    return np.asarray(photo.image)
-
-
-# Colour modes
+from backbones.photo import open_photo
+from backbones.saving import save_photo
+from tests.backbones.photos import INVERSES, SUFFIXES, camera_exif, noise, pixels_of, smooth, srgb_profile
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBX", "L", "1", "P", "CMYK", "YCbCr", "LAB", "HSV"])
@@ -195,9 +140,6 @@ def test_cmyk_goes_through_a_working_profile_only(monkeypatch: pytest.MonkeyPatc
     assert photo.icc_profile is None
 
 
-# Arrays
-
-
 @pytest.mark.parametrize("shape", [(20, 24), (20, 24, 1), (20, 24, 3), (20, 24, 4)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
 def test_arrays(shape: tuple[int, ...], dtype: type) -> None:
@@ -236,71 +178,6 @@ def test_bad_arrays(array: np.ndarray, message: str) -> None:
         open_photo(array)
 
 
-# Orientation, EXIF and profile
-
-
-INVERSES = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_every_orientation_gives_the_same_upright_pixels(orientation: int, suffix: str, tmp_path: Path) -> None:
-    upright = smooth()
-    lying = upright.transpose(INVERSES[orientation]) if orientation > 1 else upright
-    path = tmp_path / f"photo{suffix}"
-    options = {"quality": 100, "lossless": True} if suffix == ".webp" else {"quality": 100}
-    lying.save(path, exif=camera_exif(orientation).tobytes(), **({} if suffix in (".png", ".tif") else options))
-    photo = open_photo(path)
-    assert photo.size == upright.size
-    difference = np.abs(pixels_of(photo).astype(int) - np.asarray(upright))
-    assert difference.max() <= (0 if suffix in LOSSLESS else 12)
-    assert photo.exif is not None
-    exif = Image.Exif()
-    exif.load(photo.exif)
-    assert exif[ExifTags.Base.Orientation] == 1
-    assert exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExifImageWidth] == 40
-
-
-def test_alpha_turns_with_the_photo(tmp_path: Path) -> None:
-    image = Image.fromarray(noise(channels=4))
-    image.transpose(INVERSES[6]).save(tmp_path / "turned.png", exif=camera_exif(6).tobytes())
-    photo = open_photo(tmp_path / "turned.png")
-    assert photo.alpha is not None
-    np.testing.assert_array_equal(np.asarray(with_alpha(photo.image, photo)), np.asarray(image))
-
-
-@pytest.mark.parametrize("source", SUFFIXES)
-@pytest.mark.parametrize("target", SUFFIXES)
-def test_exif_and_profile_survive(source: str, target: str, tmp_path: Path) -> None:
-    lying = smooth().transpose(INVERSES[6])
-    lying.save(tmp_path / f"in{source}", exif=camera_exif(6).tobytes(), icc_profile=srgb_profile())
-    photo = open_photo(tmp_path / f"in{source}")
-    save_photo(photo.image, tmp_path / f"out{target}", photo)
-    with Image.open(tmp_path / f"out{target}") as saved:
-        saved.load()
-        assert saved.size == (40, 32)
-        assert saved.info["icc_profile"] == srgb_profile()
-        exif = saved.getexif()
-        assert exif.get(ExifTags.Base.Orientation, 1) == 1
-        assert exif[ExifTags.Base.Make] == "Maker"
-        assert exif[ExifTags.Base.Artist] == "Artist"
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-        assert details[ExifTags.Base.DateTimeOriginal] == "2020:01:02 03:04:05"
-        assert exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] == (47.0, 30.0, 0.0)
-    again = open_photo(tmp_path / f"out{target}")
-    if target in LOSSLESS:
-        assert again.pixel_hash == photo.pixel_hash
-    assert again.size == photo.size
-
-
 def test_only_a_profile_of_rgb_is_kept() -> None:
     image = smooth()
     image.info["icc_profile"] = srgb_profile()
@@ -311,30 +188,6 @@ def test_only_a_profile_of_rgb_is_kept() -> None:
     assert open_photo(image).icc_profile is None
 
 
-def test_embedded_thumbnail_is_left_out(tmp_path: Path) -> None:
-    tail = b"THUMBNAIL OF THE UNEDITED PHOTO"
-    body = camera_exif().tobytes()
-    # A second directory, linked from the first, that points at the thumbnail's bytes.
-    start = 6
-    order = "<" if body[start : start + 2] == b"II" else ">"
-    (first,) = struct.unpack_from(order + "L", body, start + 4)
-    (count,) = struct.unpack_from(order + "H", body, start + first)
-    link = start + first + 2 + 12 * count
-    second = len(body) - start
-    entries = struct.pack(order + "HHLL", 513, 4, 1, second + 30) + struct.pack(order + "HHLL", 514, 4, 1, len(tail))
-    exif = body[:link] + struct.pack(order + "L", second) + body[link + 4 :]
-    exif += struct.pack(order + "H", 2) + entries + struct.pack(order + "L", 0) + tail
-    smooth().save(tmp_path / "photo.jpg", exif=exif)
-    with Image.open(tmp_path / "photo.jpg") as image:
-        assert image.getexif().get_ifd(ExifTags.IFD.IFD1)[514] == len(tail)
-    photo = open_photo(tmp_path / "photo.jpg")
-    assert photo.exif is not None
-    assert b"Maker" in photo.exif
-    assert tail not in photo.exif
-    save_photo(photo.image, tmp_path / "out.jpg", photo)
-    assert tail not in (tmp_path / "out.jpg").read_bytes()
-
-
 def test_a_photo_without_exif_gets_none(tmp_path: Path) -> None:
     smooth().save(tmp_path / "plain.jpg")
     photo = open_photo(tmp_path / "plain.jpg")
@@ -342,17 +195,6 @@ def test_a_photo_without_exif_gets_none(tmp_path: Path) -> None:
     assert photo.icc_profile is None
     assert photo.format == "JPEG"
     assert photo.path == tmp_path / "plain.jpg"
-
-
-def test_damaged_exif_is_said_and_left_out(tmp_path: Path) -> None:
-    smooth().save(tmp_path / "photo.jpg", exif=b"Exif\x00\x00nonsense of no order at all")
-    with pytest.warns(UserWarning, match="EXIF"):
-        photo = open_photo(tmp_path / "photo.jpg")
-    assert photo.exif is None
-    assert photo.size == (40, 32)
-
-
-# What cannot be opened
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -489,288 +331,10 @@ def test_pixel_hash_tells_size_and_pixels() -> None:
     assert open_photo(np.zeros((16, 32), np.uint8)).pixel_hash != open_photo(np.zeros((32, 16), np.uint8)).pixel_hash
 
 
-# Geometry
-
-
-models = st.sampled_from([(64, 8), (64, 16), (128, 16), (512, 64), (512, 8)])
-
-
-@st.composite
-def sizes(draw: st.DrawFn) -> tuple[int, int]:
-    short = draw(st.integers(MIN_SIDE, 3000))
-    long = draw(st.integers(short, MAX_ASPECT * short))
-    return (short, long) if draw(st.booleans()) else (long, short)
-
-
-@given(size=sizes(), model=models)
-def test_geometry_sees_the_whole_photo_nearly_undistorted(size: tuple[int, int], model: tuple[int, int]) -> None:
-    model_size, multiple = model
-    geometry = plan_geometry(size, model_size, multiple)
-    height, width = geometry.working_size
-    assert height % multiple == width % multiple == 0
-    assert 0.5 <= height * width / model_size**2 <= 2
-    assert geometry.box == (0, 0, *size)
-    assert abs(math.log(width / height * size[1] / size[0])) <= math.log(1.2)
-
-
-@given(side=st.integers(MIN_SIDE, 5000), model=models)
-def test_square_photo_gives_the_models_square(side: int, model: tuple[int, int]) -> None:
-    geometry = plan_geometry((side, side), *model)
-    assert geometry == Geometry((side, side), (0, 0, side, side), (model[0], model[0]))
-
-
-def test_common_photo_is_hardly_stretched() -> None:
-    assert plan_geometry((640, 427), 64, 16).working_size == (64, 96)
-    assert plan_geometry((640, 480), 512, 64).working_size == (448, 576)
-
-
-@given(data=st.data())
-def test_region_is_the_box(data: st.DataObject) -> None:
-    width, height = data.draw(sizes())
-    inner = data.draw(sizes().filter(lambda size: size[0] <= width and size[1] <= height))
-    left = data.draw(st.integers(0, width - inner[0]))
-    top = data.draw(st.integers(0, height - inner[1]))
-    geometry = plan_geometry((width, height), 64, 16, (left, top, left + inner[0], top + inner[1]))
-    assert geometry.photo_size == (width, height)
-    assert geometry.working_size == plan_geometry(inner, 64, 16).working_size
-    assert geometry.box == (left, top, left + inner[0], top + inner[1])
-
-
-def test_region_rescues_a_panorama() -> None:
-    with pytest.raises(EditRealError, match="pass a region"):
-        plan_geometry((1000, 200), 64, 16)
-    assert plan_geometry((1000, 200), 64, 16, (400, 0, 600, 200)).box == (400, 0, 600, 200)
-
-
-@pytest.mark.parametrize(
-    "region",
-    [
-        (-1, 0, 50, 50),
-        (0, 0, 101, 50),
-        (0, 0, 50, 81),
-        (50, 0, 50, 50),
-        (60, 0, 20, 50),
-        (0, 0, 50),
-        (0.0, 0.0, 50.0, 50.0),
-        7,
-    ],
-)
-def test_bad_regions(region: tuple[int, int, int, int]) -> None:
-    with pytest.raises(EditRealError, match="region"):
-        plan_geometry((100, 80), 64, 16, region)
-
-
-def test_too_small_or_too_thin() -> None:
-    with pytest.raises(EditRealError, match="15x40"):
-        plan_geometry((15, 40), 64, 16)
-    with pytest.raises(EditRealError, match="10x20"):
-        plan_geometry((100, 80), 64, 16, (0, 0, 10, 20))
-    with pytest.raises(EditRealError, match="squarer"):
-        plan_geometry((1000, 80), 64, 16, (0, 0, 900, 80))
-    assert plan_geometry((400, 100), 64, 16).working_size == (32, 128)
-    with pytest.raises(EditRealError, match="multiple of 16"):
-        plan_geometry((100, 80), 60, 16)
-
-
-# Pixels
-
-
-@pytest.mark.parametrize("size", [(640, 427), (40, 90), (20, 20)])
-def test_pixels_have_the_working_size_and_range(size: tuple[int, int]) -> None:
-    photo = open_photo(Image.fromarray(noise(*size)))
-    geometry = plan_geometry(size, 64, 16)
-    pixels = to_pixels(photo, geometry)
-    assert pixels.shape == (1, 3, *geometry.working_size)
-    assert pixels.dtype == torch.float32
-    assert pixels.is_contiguous()
-    assert -1 <= pixels.min() < 0 < pixels.max() <= 1
-
-
-def test_black_and_white_are_the_ends_of_the_range() -> None:
-    for level, value in [(0, -1.0), (255, 1.0)]:
-        photo = open_photo(np.full((200, 300), level, np.uint8))
-        assert (to_pixels(photo, plan_geometry(photo.size, 64, 16)) == value).all()
-
-
-def test_pixels_are_those_of_the_box() -> None:
-    array = np.zeros((100, 100, 3), np.uint8)
-    array[20:60, 30:70] = (255, 0, 255)
-    photo = open_photo(array)
-    pixels = to_pixels(photo, plan_geometry(photo.size, 32, 8, (30, 20, 70, 60)))
-    assert (pixels[:, 0] > 0.7).all()
-    pixels = pixels[..., 4:-4, 4:-4]  # the filter reaches over the edges
-    assert torch.equal(pixels, torch.tensor([1.0, -1.0, 1.0]).view(1, 3, 1, 1).expand_as(pixels))
-
-
-def test_downscale_is_antialiased() -> None:
-    stripes = np.zeros((256, 256), np.uint8)
-    stripes[:, ::2] = 255
-    photo = open_photo(stripes)
-    inner = to_pixels(photo, plan_geometry(photo.size, 64, 16))[..., 4:-4]
-    assert inner.abs().max() < 0.05
-
-
-def test_round_trip_at_the_same_size_is_exact() -> None:
-    levels = np.arange(64 * 64 * 3).astype(np.uint8).reshape(64, 64, 3)
-    photo = open_photo(np.pad(levels, ((10, 10), (5, 15), (0, 0))))
-    geometry = plan_geometry(photo.size, 64, 16, (5, 10, 69, 74))
-    np.testing.assert_array_equal(np.asarray(to_image(to_pixels(photo, geometry))), levels)
-
-
-def test_to_image_rounds_and_clamps() -> None:
-    values = torch.tensor([-7.0, -1.0, -1 + 0.9 / 127.5, 0.999, 1.0, 3.0]).view(1, 1, 1, 6).expand(1, 3, 1, 6)
-    image = to_image(values.to(torch.float64))
-    assert image.mode == "RGB"
-    assert np.asarray(image)[0, :, 0].tolist() == [0, 0, 1, 255, 255, 255]
-    with pytest.raises(EditRealError, match=r"\(2, 3, 4, 4\)"):
-        to_image(torch.zeros(2, 3, 4, 4))
-
-
-def test_pixels_of_another_photos_geometry() -> None:
-    with pytest.raises(EditRealError, match="100x100"):
-        to_pixels(open_photo(smooth()), plan_geometry((100, 100), 64, 16))
-
-
-# Saving
-
-
-@pytest.mark.parametrize("suffix", LOSSLESS)
-def test_lossless_formats_keep_every_pixel(suffix: str, tmp_path: Path) -> None:
-    array = noise(channels=4)
-    array[:10, :, 3] = 0  # the colours below transparent pixels too
-    photo = open_photo(array)
-    save_photo(with_alpha(photo.image, photo), tmp_path / f"out{suffix}", photo)
-    again = open_photo(tmp_path / f"out{suffix}")
-    assert again.pixel_hash == photo.pixel_hash
-    assert again.alpha == photo.alpha
-
-
-def test_jpeg_is_close_and_has_full_colour(tmp_path: Path) -> None:
-    photo = open_photo(smooth())
-    save_photo(photo.image, tmp_path / "out.JPEG", photo)
-    again = open_photo(tmp_path / "out.JPEG")
-    assert again.format == "JPEG"
-    assert np.abs(pixels_of(again).astype(int) - pixels_of(photo)).mean() < 2
-    with Image.open(tmp_path / "out.JPEG") as saved:
-        assert [component[1:3] for component in saved.layer] == [(1, 1)] * 3
-
-
-def test_transparency_goes_on_white_in_jpeg(tmp_path: Path) -> None:
-    array = np.zeros((32, 32, 4), np.uint8)
-    array[:, 16:, 3] = 255
-    photo = open_photo(array)
-    image = with_alpha(photo.image, photo)
-    with pytest.warns(UserWarning, match="white"):
-        save_photo(image, tmp_path / "out.jpg", photo)
-    pixels = pixels_of(open_photo(tmp_path / "out.jpg"))
-    assert pixels[:, :16].min() > 250
-    assert pixels[:, 16:].max() < 5
-    assert image.mode == "RGBA"
-
-    array[..., 3] = 255
-    opaque = open_photo(array)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        save_photo(with_alpha(opaque.image, opaque), tmp_path / "opaque.jpg", opaque)
-
-
-def test_with_alpha() -> None:
-    plain = open_photo(smooth())
-    edited = Image.new("RGB", plain.size)
-    assert with_alpha(edited, plain).mode == "RGB"
-    cut = open_photo(noise(channels=4))
-    with pytest.raises(EditRealError, match="40x30"):
-        with_alpha(Image.new("RGB", (7, 7)), cut)
-    edited = Image.new("RGB", cut.size)
-    assert with_alpha(edited, cut).getchannel("A") == cut.alpha
-    assert edited.mode == "RGB"
-
-
-def test_nothing_of_the_images_own_info_is_written(tmp_path: Path) -> None:
-    photo = open_photo(smooth())
-    image = photo.image.copy()
-    image.info = {"icc_profile": srgb_profile(), "dpi": (300, 300)}
-    save_photo(image, tmp_path / "out.png", photo)
-    with Image.open(tmp_path / "out.png") as saved:
-        assert saved.info == {}
-    assert set(image.info) == {"icc_profile", "dpi"}
-
-
-def test_existing_files_are_safe(tmp_path: Path) -> None:
-    source = tmp_path / "photo.png"
-    smooth().save(source)
-    photo = open_photo(source)
-    black = Image.new("RGB", photo.size)
-    (tmp_path / "other.png").write_bytes(b"kept")
-    os.link(source, tmp_path / "hard.png")
-    (tmp_path / "soft.png").symlink_to(source)
-    before = source.read_bytes()
-    for name, message in [
-        ("photo.png", "source photo itself"),
-        ("hard.png", "source photo itself"),
-        ("soft.png", "source photo itself"),
-        ("other.png", "exists already"),
-    ]:
-        with pytest.raises(EditRealError, match=message):
-            save_photo(black, tmp_path / name, photo)
-    assert source.read_bytes() == before
-    assert (tmp_path / "other.png").read_bytes() == b"kept"
-    for name in ("other.png", "photo.png"):
-        save_photo(black, tmp_path / name, photo, overwrite=True)
-        assert not pixels_of(open_photo(tmp_path / name)).any()
-
-
-def test_bad_targets(tmp_path: Path) -> None:
-    photo = open_photo(smooth())
-    (tmp_path / "folder.png").mkdir()
-    for name, message in [
-        ("out.xyz", r"\.png"),
-        ("out", r"\.png"),
-        ("missing/out.png", "existing folder"),
-        ("folder.png", "is a folder"),
-    ]:
-        with pytest.raises(EditRealError, match=message):
-            save_photo(photo.image, tmp_path / name, photo, overwrite=True)
-    with pytest.raises(EditRealError, match="mode L"):
-        save_photo(photo.image.convert("L"), tmp_path / "out.png", photo)
-    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
-
-
-@pytest.mark.parametrize("failure", [OSError("disk full"), KeyboardInterrupt()])
-def test_failed_save_leaves_nothing_behind(
-    failure: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    photo = open_photo(smooth())
-    (tmp_path / "existing.png").write_bytes(b"kept")
-
-    def fail(self: Image.Image, file: io.BufferedWriter, **_: object) -> None:
-        file.write(b"half a file")
-        file.flush()
-        raise failure
-
-    monkeypatch.setattr(Image.Image, "save", fail)
-    expected = EditRealError if isinstance(failure, OSError) else KeyboardInterrupt
-    for name in ("existing.png", "new.png"):
-        with pytest.raises(expected):
-            save_photo(photo.image, tmp_path / name, photo, overwrite=True)
-    assert [path.name for path in tmp_path.iterdir()] == ["existing.png"]
-    assert (tmp_path / "existing.png").read_bytes() == b"kept"
-
-
-def test_failed_replace_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    photo = open_photo(smooth())
-
-    def fail(*_: object) -> None:
-        raise PermissionError("not here")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(EditRealError, match="not here"):
-        save_photo(photo.image, tmp_path / "new.png", photo)
-    assert not list(tmp_path.iterdir())
-
-
-def test_size_beyond_the_format_is_said(tmp_path: Path) -> None:
-    photo = open_photo(np.zeros((16, 17000), np.uint8))
-    with pytest.raises(EditRealError, match="WEBP"):
-        save_photo(photo.image, tmp_path / "out.webp", photo)
-    assert not list(tmp_path.iterdir())
+def test_photos_read_by_many_threads_leave_the_warnings_as_they_were(tmp_path: Path) -> None:
+    Image.fromarray(noise(300, 300)).save(tmp_path / "photo.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        sizes = list(pool.map(lambda _: open_photo(tmp_path / "photo.png").size, range(64)))
+    assert sizes == [(300, 300)] * 64
+    assert warnings.filters == before

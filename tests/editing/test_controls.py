@@ -6,7 +6,8 @@ from backbones.attention import AttentionSite
 from backbones.errors import EditRealError
 from backbones.text import parse_caption
 from editing.align import Alignment, align_captions
-from editing.controls import SELF_SIDE, EditPlan, Window, carry_cross, edit_attention, plan_edit
+from editing.controls import SELF_SIDE, EditPlan, carry_cross, edit_attention, plan_edit
+from editing.window import Window
 
 STEPS, HEADS, SIDE, KEYS = 10, 2, 4, 24
 CROSS = AttentionSite("attn2", "cross", SIDE, SIDE)

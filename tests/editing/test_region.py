@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from backbones.backbone import Backbone
-from backbones.photo import Geometry, plan_geometry
+from backbones.geometry import Geometry, plan_geometry
 from backbones.text import parse_caption
 from editing.align import align_captions
 from editing.region import EditRegion, find_region

@@ -1,10 +1,14 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from studio import cli
+import editing
+from studio import cli, commands
 
 CAPTION = "a photo of a red rose"
 
@@ -79,13 +83,13 @@ def test_what_is_no_saved_inversion(
 
 
 @pytest.mark.parametrize("options", [[], ["--over-steps"]])
-@pytest.mark.parametrize(("caption", "steps"), [(CAPTION, 4), (CAPTION, 1), ("", 2)])
+@pytest.mark.parametrize("steps", [4, 1])
 def test_attention(
-    monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path, caption: str, steps: int, options: list[str]
+    monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path, steps: int, options: list[str]
 ) -> None:
     out = photo.parent / "attention.png"
     model = ["--model", model_folder]
-    assert run(monkeypatch, "attention", photo, caption, "-o", out, *model, "--steps", steps, *options) == 0
+    assert run(monkeypatch, "attention", photo, CAPTION, "-o", out, *model, "--steps", steps, *options) == 0
     assert Image.open(out).size[0] > 300
 
 
@@ -216,3 +220,89 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     assert said.strip().splitlines()[-1].startswith("edit-real: ")
     assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
     assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["edit", "photo.png", "", "a cat"], "expected caption of a few words"),
+        (["edit", "photo.png", CAPTION, " \n"], "expected new_caption of a few words"),
+        (["edit", "photo.png", CAPTION, "a cat", "--exclude-mask", "missing.png"], "as exclude_mask"),
+        (["edit", "photo.png", CAPTION, "a cat", "--include-mask", "small.png"], "include_mask of the photo's size"),
+        (["edit", "photo.png", CAPTION, "a cat", "--region", 0, 0, 900, 9], "region"),
+        (["edit", "photo.png", CAPTION, "a cat", "--dtype", "int8"], "float32"),
+        (["edit", "photo.png", CAPTION, "a cat", "--device", "toaster"], "toaster"),
+        (["edit", "photo.png", CAPTION, "a cat", "--mask-rule", "magic"], "mask_rule among otsu"),
+        (["edit", "photo.png", CAPTION, "a cat", "--guidance-scale", 1], "guidance_scale above 1"),
+        (["edit", "photo.png", CAPTION, "a cat", "--trajectory", "photo.png"], "saved inversion"),
+        (["edit", "missing.png", CAPTION, "a cat"], "missing.png"),
+        (["invert", "missing.png", CAPTION], "missing.png"),
+        (["invert", "photo.png", ""], "expected caption of a few words"),
+        (["invert", "photo.png", CAPTION, "--region", 0, 0, 900, 9], "region"),
+        (["invert", "photo.png", CAPTION, "--steps", 0], "expected steps"),
+        (["attention", "missing.png", CAPTION], "missing.png"),
+        (["attention", "photo.png", "\t"], "expected caption of a few words"),
+        (["attention", "photo.png", CAPTION, "--steps", 0], "expected steps"),
+        (["attention", "photo.png", CAPTION, "--region", 0, 0, 900, 9], "region"),
+        (["compare", "missing.png", CAPTION, "a cat"], "missing.png"),
+        (["compare", "photo.png", CAPTION, ""], "expected new_caption of a few words"),
+        (["compare", "photo.png", CAPTION, "a cat", "--mask", "small.png"], "mask of the photo's size"),
+        (["compare", "photo.png", CAPTION, "a cat", "--seed", -1], "expected seed"),
+        (["compare", "photo.png", CAPTION, "a cat", "--exclude-mask", "missing.png"], "as exclude_mask"),
+        (["compare", "photo.png", CAPTION, "a cat", "--region", 0, 0, 900, 9], "region"),
+    ],
+)
+def test_what_can_be_told_without_a_model_is_told_before_one_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, arguments: list[str], sentence: str
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(commands, "load_backbone", load)
+    monkeypatch.chdir(photo.parent)
+    Image.new("L", (4, 4), 255).save("small.png")
+    out = {"invert": "out.safetensors", "compare": "out"}.get(arguments[0], "out.png")
+    assert run(monkeypatch, *arguments, "-o", out) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1 and said.startswith("edit-real: expected")
+    assert not Path(out).exists()
+
+
+def test_a_saved_inversion_of_another_photo_is_refused_before_a_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    saved, other = photo.parent / "rose.safetensors", photo.parent / "other.png"
+    options = ["--model", model_folder, "--steps", 2, "--inversion", "direct"]
+    assert run(monkeypatch, "invert", photo, CAPTION, "-o", saved, *options) == 0
+    Image.new("RGB", (40, 40), "red").save(other)
+    monkeypatch.setattr(commands, "load_backbone", lambda *_, **__: pytest.fail("a model was loaded"))
+    out = photo.parent / "out.png"
+    assert run(monkeypatch, "edit", other, CAPTION, "a cat", "-o", out, "--trajectory", saved) == 2
+    assert "pixel_hash" in capsys.readouterr().err
+    assert run(monkeypatch, "edit", photo, "a cat", "a dog", "-o", out, "--trajectory", saved) == 2
+    assert "caption" in capsys.readouterr().err
+
+
+def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"edit-real {editing.__version__}\n"
+
+
+def test_the_commands_are_those_of_the_list() -> None:
+    functions = {info.callback.__name__: info.callback.__doc__ for info in commands.commands.registered_commands}
+    assert functions == cli.COMMANDS
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], [], ["edti"]])
+def test_help_comes_without_what_only_commands_need(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from studio import cli; sys.argv[0] = 'edit-real'\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'matplotlib', 'scipy'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parent.parent)}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.endswith("loaded: []\n"), done.stdout + done.stderr

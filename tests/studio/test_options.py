@@ -10,8 +10,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from backbones.errors import EditRealError
+from backbones.option import described
 from editing.settings import EditSettings, InversionSettings
-from studio.options import OPTIONS, READ, spread_settings
+from studio.options import READERS, help_text, spread_settings
+
+KINDS = (InversionSettings, EditSettings)
 
 GIVEN = {
     "inversion": ("direct", "direct"),
@@ -42,24 +46,38 @@ GIVEN = {
 }
 
 
-def parse(*arguments: str) -> tuple[InversionSettings, EditSettings]:
-    """The settings that a command gets of `arguments`."""
-    app, got = typer.Typer(), []
+Got = list[tuple[InversionSettings, EditSettings]]
+
+
+def make_app(got: Got) -> typer.Typer:
+    """A command that has all settings and puts those that it is given into `got`."""
+    app = typer.Typer(add_completion=False)
 
     @app.command()
     @spread_settings
     def command(photo: str, *, inversion: InversionSettings, settings: EditSettings) -> None:
         got.append((inversion, settings))
 
-    outcome = CliRunner().invoke(app, ["photo.png", *arguments])
+    return app
+
+
+def command_of() -> Any:
+    return typer.main.get_command(make_app([]))
+
+
+def parse(*arguments: str) -> tuple[InversionSettings, EditSettings]:
+    """The settings that a command gets of `arguments`."""
+    got: Got = []
+    outcome = CliRunner().invoke(make_app(got), ["photo.png", *arguments])
     assert outcome.exit_code == 0, outcome.output
     return got[0]
 
 
 def test_an_option_is_a_setting_and_the_other_way_round() -> None:
-    names = [field.name for kind in (InversionSettings, EditSettings) for field in fields(kind)]
-    assert sorted(names) == sorted(OPTIONS) == sorted(GIVEN)
-    assert set(READ) <= set(OPTIONS)
+    names = [field.name for kind in KINDS for field in fields(kind)]
+    assert sorted(names) == sorted(GIVEN)
+    shown = {parameter.name for parameter in command_of().params}
+    assert shown - {"help"} == {"photo", *names}
 
 
 def test_what_is_left_alone_is_the_default() -> None:
@@ -83,3 +101,41 @@ def test_windows_and_weights_of_several_words() -> None:
     assert settings.reweight == {"a": 1.0, "b": 2.0}
     _, settings = parse("--cross-replace", "pink=0:0.4")
     assert settings.cross_replace == {"default": EditSettings().cross_replace, "pink": (0.0, 0.4)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--self-replace", "x"], "expected a window such as 0.8 or 0.1:0.8, got 'x'"),
+        (["--self-replace", "0.1:0.2:0.3"], "expected a window such as 0.8 or 0.1:0.8"),
+        (["--self-replace", "0.8:0.1"], "expected self_replace as a window of shares"),
+        (["--cross-replace", "pink=80"], "expected cross_replace of 'pink' as a window of shares"),
+        (["--reweight", "pink"], "expected a word and its weight such as pink=2, got 'pink'"),
+        (["--reweight", "=2"], "expected a word and its weight such as pink=2, got '=2'"),
+        (["--reweight", "pink=nan"], "expected reweight of 'pink' as a number, got nan"),
+        (["--mask-rule", "magic"], "expected mask_rule among otsu, midrange, published, got 'magic'"),
+        (["--texture", "2"], "expected texture as a number between 0 and 1, got 2.0"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_sentence(arguments: list[str], sentence: str) -> None:
+    outcome = CliRunner().invoke(make_app([]), ["photo.png", *arguments])
+    assert isinstance(outcome.exception, EditRealError)
+    assert str(outcome.exception).startswith(sentence) and "\n" not in str(outcome.exception)
+
+
+def test_help_has_the_description_the_values_and_the_panel() -> None:
+    options = {parameter.name: parameter for parameter in command_of().params}
+    for kind in KINDS:
+        for name, description in described(kind).items():
+            text = options[name].help
+            assert text == help_text(description) and text.startswith(description.help)
+            assert all(part in text for part in [*description.names(), description.span()])
+            assert options[name].rich_help_panel == description.group.capitalize()
+    assert options["steps"].help.endswith("; 1 or more")
+    assert options["mask_rule"].help.endswith("; one of otsu, midrange, published")
+    assert options["reweight"].help.endswith("; pink=2; repeatable")
+    assert options["guidance_scale"].show_default == "what suits the model"
+
+
+def test_every_kind_of_value_can_be_typed() -> None:
+    assert {described(kind)[name].kind.name for kind in KINDS for name in described(kind)} <= set(READERS)

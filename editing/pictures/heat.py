@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from backbones.photo import Geometry, Photo
+from backbones.geometry import Geometry
+from backbones.photo import Photo
 from backbones.text import Caption
 from editing.align import is_content
 from masks.aggregate import AttentionMaps, normalize, word_heat

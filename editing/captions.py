@@ -1,0 +1,35 @@
+"""Captions as a user hands them over, refused where they say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backbones.errors import EditRealError
+
+
+def check_caption(text: object, what: str = "caption") -> None:
+    """Refuses what is no text, or text without a letter.
+
+    Args:
+        text: As handed over.
+        what: Its name in the error: `caption` or `new_caption`.
+
+    Raises:
+        EditRealError: It is none.
+    """
+    if not isinstance(text, str):
+        raise EditRealError(f"expected {what} as text, got {type(text).__name__}")
+    if not text.strip():
+        raise EditRealError(f"expected {what} of a few words, such as 'a photo of a red rose', got {text!r}")
+
+
+def check_captions(texts: Sequence[str], what: str = "new_captions") -> None:
+    """Refuses what is no list of captions; a bare string would be taken letter by letter.
+
+    Raises:
+        EditRealError: It is none, or holds a caption that says nothing.
+    """
+    if isinstance(texts, str):
+        raise EditRealError(f"expected {what} as a list of captions, got the single string {texts!r}; put it in a list")
+    for text in texts:
+        check_caption(text, f"a caption of {what}")

@@ -1,0 +1,67 @@
+"""How a photo is brought to noise: what a user can set of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from backbones.errors import EditRealError
+from backbones.option import check_options, option
+
+
+def _methods() -> Collection[str]:
+    from inversion.invert import METHODS  # which imports this file
+
+    return METHODS
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How a photo is brought to noise; each field's metadata says what it does, see docs/reference.md.
+
+    Raises:
+        EditRealError: A value that does not fit.
+    """
+
+    inversion: str = option(
+        "null_text",
+        help="how guided sampling is made to follow the photo",
+        group="inversion",
+        choices=_methods,
+    )
+    steps: int = option(
+        50,
+        help="denoising steps, of the inversion and of the edit alike",
+        group="inversion",
+        least=1,
+        whole=True,
+    )
+    guidance_scale: float | None = option(
+        None,
+        help="how strongly the edit follows the new caption; 1 is not at all beyond the model's own way",
+        group="inversion",
+        least=1,
+        none="what suits the model",
+    )
+    max_inner_steps: int = option(
+        3,
+        help="null-text updates at each step, 10 as published; fewer edit more strongly and take less time, and how "
+        "closely the photo is followed depends on them only without `exact`",
+        group="inversion",
+        least=0,
+        whole=True,
+    )
+    null_text_start: str = option(
+        "empty",
+        help="whose embedding null-text starts from: `empty` edits more strongly, `caption` follows the photo more "
+        "closely without `exact`",
+        group="inversion",
+        choices=("empty", "caption"),
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.inversion == "null_text" and self.guidance_scale is not None and self.guidance_scale <= 1:
+            raise EditRealError(
+                f"expected guidance_scale above 1 for null_text, got {self.guidance_scale}; use inversion 'direct'"
+            )

@@ -1,0 +1,233 @@
+"""The commands of `edit-real`: options have the names that they have in Python."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from diffusers.utils import logging as diffusers_logging
+from transformers.utils import logging as transformers_logging
+
+from backbones.errors import EditRealError
+from backbones.loading import find_device, load_backbone
+from backbones.photo import open_photo
+from backbones.saving import check_folder, check_target, make_folder, write_picture
+from editing.checks import check_request
+from editing.compare import compare_with_inpainting
+from editing.edit import Editor
+from editing.inpaint import check_mask_in_region
+from editing.settings import EditSettings, InpaintSettings, InversionSettings
+from inversion.trajectory import Trajectory
+from masks.user_mask import read_mask
+from studio.options import option_of, spread_settings
+from studio.output import announce, check_targets, read_dtype, report, write
+from studio.sheets import attention_sheet
+
+commands = typer.Typer()
+
+PhotoFile = Annotated[Path, typer.Argument(help="the photo; it is never changed")]
+CaptionText = Annotated[str, typer.Argument(help="what the photo shows")]
+NewCaption = Annotated[str, typer.Argument(help="what it should show")]
+Model = Annotated[str, typer.Option(help="'bundled', a folder in diffusers' layout, or a Hugging Face hub id")]
+Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is by default")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16, of the network")]
+Region = Annotated[
+    tuple[int, int, int, int] | None,
+    typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="the part of the photo to work on, in pixels"),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
+
+
+@commands.command()
+@spread_settings
+def edit(
+    context: typer.Context,
+    photo: PhotoFile,
+    caption: CaptionText,
+    new_caption: NewCaption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where the edit goes: .png, .jpg, .webp, .tiff")],
+    *,
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    inversion: InversionSettings,
+    settings: EditSettings,
+    sheet: Annotated[Path | None, typer.Option(help="also write one picture that shows the whole edit")] = None,
+    mask_out: Annotated[Path | None, typer.Option(help="also write the mask")] = None,
+    trajectory: Annotated[
+        Path | None, typer.Option(help="a saved inversion of this photo, instead of inverting")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Edit PHOTO, which shows CAPTION, into NEW_CAPTION."""
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_targets([out, sheet, mask_out], opened, overwrite=overwrite)
+    check_request(opened, region=region, settings=settings, caption=caption, new_caption=new_caption)
+    saved = None
+    if trajectory is not None:
+        check_left_alone(context, "region", *(field.name for field in fields(InversionSettings)))
+        saved = Trajectory.load(trajectory)
+        saved.check_valid_for(caption=caption, pixel_hash=opened.pixel_hash)
+    editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
+    editor.check(caption, new_caption, opened.size, settings)
+    inverted = saved or editor.invert(opened, caption, inversion, region=region)
+    result = editor.edit(inverted, new_caption, settings, photo=opened)
+    write(result, out, sheet, mask_out, overwrite=overwrite)
+    report(result, out)
+
+
+@commands.command()
+@spread_settings
+def invert(
+    photo: PhotoFile,
+    caption: CaptionText,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where the inversion goes: .safetensors")],
+    *,
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    inversion: InversionSettings,
+    overwrite: Overwrite = False,
+) -> None:
+    """Invert PHOTO once and save it, for `edit --trajectory`."""
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_target(out, opened, overwrite=overwrite, suffix=".safetensors")
+    check_request(opened, region=region, caption=caption)
+    editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
+    editor.invert(opened, caption, inversion, region=region).save(out)
+    typer.echo(f"wrote {out}")
+
+
+@commands.command()
+def attention(
+    photo: PhotoFile,
+    caption: CaptionText,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where the picture goes")],
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    steps: option_of(InversionSettings, "steps") = InversionSettings.steps,  # type: ignore[valid-type]
+    over_steps: Annotated[bool, typer.Option("--over-steps", help="every content word from noise to photo")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show where the model sees each word of CAPTION in PHOTO."""
+    settings = InversionSettings(inversion="direct", steps=steps)
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_target(out, opened, overwrite=overwrite)
+    check_request(opened, region=region, caption=caption)
+    editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
+    trajectory = editor.invert(opened, caption, settings, region=region)
+    write_picture(attention_sheet(editor, trajectory, opened, over_steps=over_steps), out, overwrite=overwrite)
+    typer.echo(f"wrote {out}")
+
+
+@commands.command()
+@spread_settings
+def compare(
+    photo: PhotoFile,
+    caption: CaptionText,
+    new_caption: NewCaption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")],
+    *,
+    mask: Annotated[Path | None, typer.Option(help="picture: white is inpainted, beside the edit's own mask")] = None,
+    seed: option_of(InpaintSettings, "seed") = InpaintSettings.seed,  # type: ignore[valid-type]
+    model: Model = "bundled",
+    inpaint_model: Annotated[
+        str | None, typer.Option(help="a folder or hub id of a model trained to inpaint, compared as well")
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    inversion: InversionSettings,
+    settings: EditSettings,
+    overwrite: Overwrite = False,
+) -> None:
+    """Edit PHOTO and inpaint it with the same words: pictures, figures and a page with a slider."""
+    InpaintSettings(seed=seed)
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_folder(out, opened, overwrite=overwrite)
+    check_request(opened, region=region, settings=settings, caption=caption, new_caption=new_caption)
+    drawn = None if mask is None else read_mask(mask, opened.size)
+    if drawn is not None:
+        check_mask_in_region(drawn, opened.size, region)
+    comparison = compare_with_inpainting(
+        opened,
+        caption,
+        new_caption,
+        mask=drawn,
+        model=announce(load_backbone(model, place, number_format)),
+        inpaint_model=inpaint_model,
+        seed=seed,
+        device=place,
+        dtype=number_format,
+        region=region,
+        progress=True,
+        **vars(inversion),
+        **vars(settings),
+    )
+    comparison.save(out, overwrite=overwrite)
+    typer.echo(comparison.table())
+    typer.echo(f"wrote {out}; open {out / 'index.html'} in a browser")
+    for warning in comparison.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+@commands.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")] = Path("out/demo"),
+    overwrite: Overwrite = False,
+) -> None:
+    """Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion."""
+    try:
+        from sklearn.datasets import load_sample_image
+    except ImportError as error:
+        raise EditRealError(
+            "expected scikit-learn, whose sample photograph the demo edits, got none; pip install scikit-learn, or use "
+            "`edit-real edit` on a photo of yours"
+        ) from error
+    photo = open_photo(load_sample_image("flower.jpg"))
+    check_folder(out, photo, overwrite=overwrite)
+    make_folder(out)
+    editor = Editor(announce(load_backbone("bundled")), progress=True)
+    trajectory = editor.invert(photo, "a photo of an orange flower")
+    write_picture(photo.image, out / "photo.png", overwrite=overwrite)
+    for color in ("pink", "white"):
+        result = editor.edit(trajectory, f"a photo of a {color} flower")
+        target = out / f"{color}.png"
+        write(result, target, out / f"{color}-sheet.png", out / f"{color}-mask.png", overwrite=overwrite)
+        report(result, target)
+
+
+@commands.command()
+def models() -> None:
+    """Say which models there are and what the bundled one knows."""
+    backbone = load_backbone("bundled")
+    typer.echo(
+        f"bundled: {backbone.image_size}x{backbone.image_size} pixels, {backbone.prediction_type}, "
+        f"{sum(p.numel() for p in backbone.unet.parameters()) / 1e6:.1f} M parameters in the UNet"
+    )
+    typer.echo(f"  words it was trained on: {', '.join(sorted(backbone.known_words or ()))}")
+    typer.echo("any Stable Diffusion 1.x or 2.x model in safetensors:")
+    typer.echo("  --model FOLDER, a folder in diffusers' layout, or")
+    typer.echo("  --model HUB_ID, such as stable-diffusion-v1-5/stable-diffusion-v1-5 (downloaded once)")
+
+
+def quiet_libraries() -> None:
+    """Silences the libraries' own bars and notices: what matters of them is said in our words."""
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_progress_bar()
+        library.set_verbosity_error()
+
+
+def check_left_alone(context: typer.Context, *names: str) -> None:
+    """Refuses options that a saved inversion has settled already."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise EditRealError(f"expected no {options} beside --trajectory, which was inverted with its own; leave it out")

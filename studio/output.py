@@ -1,0 +1,60 @@
+"""What every way in says and writes: targets checked before any work, results written, verdicts printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+import typer
+
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+from backbones.photo import Photo
+from backbones.saving import check_target, write_picture
+from editing.result import EditResult
+from editing.verdict import format_metrics
+
+
+def check_targets(targets: Iterable[Path | None], photo: Photo, *, overwrite: bool) -> None:
+    """Refuses files that cannot be written, or of which one would replace another."""
+    given = [target for target in targets if target]
+    for target in given:
+        check_target(target, photo, overwrite=overwrite)
+    twice = [target for target in given if [other.resolve() for other in given].count(target.resolve()) > 1]
+    if twice:
+        raise EditRealError(f"expected a file of its own for each picture, got {twice[0]} more than once; rename one")
+
+
+def announce(backbone: Backbone) -> Backbone:
+    """Says in one line which model is used and how to choose another."""
+    typer.echo(
+        f"model: {backbone.name}, {backbone.image_size}x{backbone.image_size}, on {backbone.device.type} in "
+        f"{str(backbone.dtype).removeprefix('torch.')} (another: --model FOLDER or HUB_ID)",
+        err=True,
+    )
+    return backbone
+
+
+def write(result: EditResult, out: Path, sheet: Path | None, mask_out: Path | None, *, overwrite: bool) -> None:
+    """Writes an edit, its sheet and its mask."""
+    result.save(out, overwrite=overwrite)
+    if sheet:
+        write_picture(result.sheet(), sheet, overwrite=overwrite)
+    if mask_out:
+        write_picture(result.mask, mask_out, overwrite=overwrite)
+
+
+def report(result: EditResult, out: Path) -> None:
+    """Prints the verdict on an edit."""
+    typer.echo(f"wrote {out}: {format_metrics(result.metrics)}")
+    for warning in result.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+
+
+def read_dtype(name: str | None) -> torch.dtype | None:
+    """A number format by its name."""
+    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name is not None and name not in formats:
+        raise EditRealError(f"expected a dtype among {', '.join(formats)}, got {name!r}")
+    return formats[name] if name else None

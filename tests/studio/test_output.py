@@ -1,0 +1,43 @@
+"""What every way in checks before it works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backbones.errors import EditRealError
+from backbones.photo import Photo, open_photo
+from studio.output import check_targets, read_dtype
+
+
+@pytest.fixture
+def photo() -> Photo:
+    return open_photo(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_targets_that_do_not_exist_yet_are_fine(photo: Photo, tmp_path: Path) -> None:
+    check_targets([tmp_path / "out.png", None, tmp_path / "mask.png"], photo, overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_file_for_two_pictures_is_refused_however_it_is_spelled(photo: Photo, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    twice = [tmp_path / "out.png", tmp_path / "folder" / ".." / "out.png"]
+    with pytest.raises(EditRealError, match="more than once"):
+        check_targets(twice, photo, overwrite=True)
+
+
+def test_a_file_that_exists_needs_leave(photo: Photo, tmp_path: Path) -> None:
+    (tmp_path / "out.png").touch()
+    with pytest.raises(EditRealError, match="overwrite"):
+        check_targets([None, tmp_path / "out.png"], photo, overwrite=False)
+    check_targets([None, tmp_path / "out.png"], photo, overwrite=True)
+
+
+def test_number_formats() -> None:
+    assert [read_dtype(name) for name in ("float16", "bfloat16", None)] == [torch.float16, torch.bfloat16, None]
+    with pytest.raises(EditRealError, match=r"^expected a dtype among float32, bfloat16, float16, got 'int8'$"):
+        read_dtype("int8")
