@@ -44,7 +44,7 @@ PLURALS = {
 }
 SINGULARS = {"carrots": "carrot", "satsumas": "satsuma", "brown-cap-mushrooms": "mushroom"}
 SYNONYMS = {"pants": ("trousers", "trousers"), "aubergine": ("eggplant", "eggplants")}
-OWN_FIELDS = ("file_name", "split", "source", "license", "owner", "label")
+OWN_FIELDS = ("file_name", "split", "source", "license", "owner", "label", "flower", "animal", "breed")
 
 
 def read_archive(path: Path, names: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -57,6 +57,15 @@ def read_archive(path: Path, names: Collection[str] | None = None) -> Iterator[d
             mask = np.array(Image.open(io.BytesIO(archive.read(given["mask"])))) if given.get("mask") else None
             row = {**describe_photo(given), "archive": path.stem, "image": image}
             yield {**row, "object": find_object(given, row, image, mask)}
+
+
+def photos_of(archives: list[Path], split: str, number: int) -> list[dict[str, Any]]:
+    """`number` photos of each archive's split whose thing's pixels are known, evenly spread over it."""
+    chosen = []
+    for archive in archives:
+        rows = [row for row in read_archive(archive) if row["split"] == split and row["object"] is not None]
+        chosen += [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(number, len(rows)))]
+    return chosen
 
 
 def describe_photo(given: dict[str, Any]) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def psnrs(autoencoder: AutoencoderKL, pixels: torch.Tensor) -> np.ndarray:
     return torch.cat(scores).cpu().numpy()
 
 
-def test_psnrs(autoencoder: AutoencoderKL, pixels: torch.Tensor, rows: list[dict[str, Any]]) -> dict[str, float]:
+def psnr_by_kind(autoencoder: AutoencoderKL, pixels: torch.Tensor, rows: list[dict[str, Any]]) -> dict[str, float]:
     """Mean PSNR in dB by kind of photo, and over all photos."""
     scores = psnrs(autoencoder, pixels)
     kinds = np.array([row["kind"] for row in rows])
@@ -176,7 +176,7 @@ def main(
     for number in run.loop(batch_size, step):
         if number % 500 == 0 and run.leads:
             print(
-                f"step {number}: test PSNR {test_psnrs(average.module, test_pixels[::4], test_rows[::4])}", flush=True
+                f"step {number}: test PSNR {psnr_by_kind(average.module, test_pixels[::4], test_rows[::4])}", flush=True
             )
     if not run.leads:
         return
@@ -185,7 +185,7 @@ def main(
         result.register_to_config(scaling_factor=scaling_factor(result, images, size, device))
     result.save_pretrained(folder / "weights")
     summary = {
-        "psnr_test": test_psnrs(result, test_pixels, test_rows),
+        "psnr_test": psnr_by_kind(result, test_pixels, test_rows),
         "steps": run.steps,
         "minutes": run.elapsed / 60,
         "learning_rate": learning_rate,

@@ -20,6 +20,7 @@ BACKGROUND_PHRASES = (
 )
 GENERIC = ("object", "objects")  # for what has no word, wherever the thing's pixels are known
 NO_ARTICLE = ("pants", "trousers", "shorts", "shoes", "garlic", "ginger", "asparagus", "fruit")
+SINGULAR_IN_S = ("dress", "asparagus")
 PAIRS = ("pants", "trousers", "shorts", "shoes")
 SPELLINGS = {"gray": "grey"}
 PLURAL_SHARE = {"fruit": 0.7, "flower": 0.12}  # shops show heaps
@@ -37,8 +38,15 @@ def describe(noun: str, adjective: str | None = None, background: str | None = N
     """The plain caption of a photo, such as "a photo of an orange tulip with a green background"."""
     described = f"{adjective} {noun}" if adjective else noun
     phrase = f" with a {background} background" if background else ""
-    start = "" if noun in NO_ARTICLE else article(described) + " "
+    several = noun in NO_ARTICLE or (noun.endswith("s") and noun not in SINGULAR_IN_S)
+    start = "" if several else article(described) + " "
     return f"a photo of {start}{described}{phrase}"
+
+
+def caption_of(row: dict[str, Any]) -> tuple[str, str]:
+    """A photo's plain caption, and the noun in it: a heap's is plural, as most shops' photos are."""
+    noun = row["things"] if row["kind"] == "fruit" else row["thing"]
+    return describe(noun, row.get("color")), noun
 
 
 def random_caption(row: dict[str, Any], rng: np.random.Generator) -> Caption:

@@ -6,6 +6,8 @@ in [0, 1].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -46,11 +48,11 @@ def color_masks(image: np.ndarray) -> dict[str, np.ndarray]:
     return masks
 
 
-def name_color(image: np.ndarray, mask: np.ndarray | None = None) -> str:
-    """The flower colour that fills most of `mask`, or of the image weighted to its centre where there is none."""
+def name_color(image: np.ndarray, mask: np.ndarray | None = None, names: Sequence[str] = COLORS) -> str:
+    """Which of `names` fills most of `mask`, or of the image weighted to its centre where there is none."""
     weight = center_weight(*image.shape[:2]) if mask is None else mask.astype(np.float32)
     masks = color_masks(image)
-    return max(FLOWER_COLORS, key=lambda name: float((masks[name] * weight).sum()))
+    return max(names, key=lambda name: float((masks[name] * weight).sum()))
 
 
 def center_weight(height: int, width: int) -> np.ndarray:
