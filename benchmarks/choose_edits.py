@@ -20,11 +20,11 @@ import numpy as np
 import typer
 
 from backbones.errors import EditRealError
-from benchmarks.command import run_command
 from benchmarks.edits import FIELDS
+from training.archives import read_archive
 from training.captions import BACKGROUNDS, SPECIES, describe
 from training.colors import FLOWER_COLORS
-from training.prepare import expand, read_archive
+from workshop.command import run_command
 
 Row = dict[str, Any]
 Drafts = dict[Any, dict[str, Any]]
@@ -160,7 +160,7 @@ RECIPES = (
 
 def choose_photos(archives: list[Path], split: str, number: int) -> list[Row]:
     """`number` photos evenly spread over those of the split whose object is known, the archives one after another."""
-    rows = [expand(row, seed=0)[0] for path in archives for row in read_archive(path) if row["split"] == split]
+    rows = [row for path in archives for row in read_archive(path) if row["split"] == split]
     rows = [row for row in rows if row["object"] is not None]
     if not rows:
         raise EditRealError(f"expected photos of the split 'train' or 'test' in the archives, got none of {split!r}")

@@ -5,7 +5,6 @@ The list is `edits.json`, made by `benchmarks/choose_edits.py`; the photos stay 
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from collections.abc import Collection, Mapping
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from backbones.errors import EditRealError
+from training.archives import read_archive
 from training.captions import BACKGROUNDS
 from training.classifier import LABELS
 from training.colors import FLOWER_COLORS
-from training.prepare import expand
 
 LIST = Path(__file__).with_name("edits.json")
 COLORS = (*FLOWER_COLORS, *BACKGROUNDS)
@@ -62,7 +60,7 @@ def read_edits(archives: list[Path], path: Path = LIST) -> list[Edit]:
     """The edits of the list whose photos are in the archives, in the list's order.
 
     The region is the photo's object or all the rest. An animal's pixels were drawn by people; a flower's are found by
-    `training.colors.segment_flower`.
+    `training.objects.segment_by_color`.
 
     Args:
         archives: Of photos; edits of photos that lie in another archive are left out.
@@ -108,20 +106,12 @@ def _read_list(path: Path) -> list[dict[str, Any]]:
 
 def _read_photos(archive: Path, names: Collection[str]) -> dict[str, dict[str, Any]]:
     """The rows of those photos that the archive holds, by name, each with its `image` and `object` mask."""
-    found = {}
     try:
-        with zipfile.ZipFile(archive) as file:
-            for row in map(json.loads, file.read("metadata.jsonl").splitlines()):
-                if row["file_name"] in names:
-                    row["image"] = np.array(Image.open(io.BytesIO(file.read(row["file_name"]))).convert("RGB"))
-                    if "mask" in row:
-                        row["trimap"] = np.array(Image.open(io.BytesIO(file.read(row["mask"]))))
-                    found[row["file_name"]] = expand(row, seed=0)[0]
+        return {row["file_name"]: row for row in read_archive(archive, names)}
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise EditRealError(
             f"expected a zip archive of photos with their metadata.jsonl, got {archive}: {error}; fetch it again"
         ) from error
-    return found
 
 
 def _to_edit(entry: Mapping[str, Any], row: Mapping[str, Any]) -> Edit:

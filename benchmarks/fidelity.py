@@ -24,9 +24,7 @@ from backbones.loading import load_backbone
 from backbones.photo import open_photo
 from backbones.text import parse_caption
 from backbones.view import View, look_at
-from benchmarks.command import run_command
 from benchmarks.published import as_published
-from benchmarks.tables import markdown
 from editing.editor import Editor
 from editing.settings import InversionSettings
 from inversion.ddim import ddim_sample
@@ -35,8 +33,11 @@ from inversion.schedule import make_schedule
 from masks.aggregate import word_heat
 from masks.binarize import RULES, binarize
 from masks.refine import REFINEMENTS, refine_mask
-from training.captions import describe
-from training.prepare import expand, read_archive
+from training.archives import photos_of
+from training.captions import caption_of
+from workshop.command import run_command
+from workshop.overlap import iou
+from workshop.tables import markdown
 
 
 @dataclass(frozen=True)
@@ -58,22 +59,6 @@ METHODS: dict[str, Way] = {
 
 GUIDANCE = 7.5
 SPREADS = (0, 1, 2)
-
-
-def caption_of(row: dict[str, Any]) -> tuple[str, str]:
-    """A photo's caption, and the word that names its object."""
-    noun = row.get("animal") or row["flower"]
-    return describe(noun, row.get("color")), noun
-
-
-def photos_of(archives: list[Path], split: str, number: int) -> list[dict[str, Any]]:
-    """`number` photos of each archive's split that have an object mask, evenly spread over it."""
-    chosen = []
-    for archive in archives:
-        rows = [expand(row, seed=0)[0] for row in read_archive(archive) if row["split"] == split]
-        rows = [row for row in rows if row["object"] is not None]
-        chosen += [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(number, len(rows)))]
-    return chosen
 
 
 def reconstruction_table(editor: Editor, rows: list[dict[str, Any]], steps: int) -> list[dict[str, object]]:
@@ -114,12 +99,11 @@ def _row(name: str, values: np.ndarray, ceiling: np.ndarray) -> dict[str, object
 
 
 def mask_table(editor: Editor, rows: list[dict[str, Any]], steps: int) -> list[dict[str, object]]:
-    """Mean IoU of each rule, spread and refinement, for animals and flowers apart."""
+    """Mean IoU of each rule, spread and refinement, by kind of photo."""
     scores: dict[tuple[str, ...], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in tqdm(rows, desc="masks", disable=None):
-        kind = "pets" if "animal" in row else "flowers"
         for setting, mask in masks_of(editor, row, steps):
-            scores[setting][kind].append(iou(mask, row["object"]))
+            scores[setting][row["kind"]].append(iou(mask, row["object"]))
     table = [
         {"rule": rule, "spread": spread, "refinement": refinement}
         | {f"{kind} IoU": float(np.mean(values)) for kind, values in by_kind.items()}
@@ -141,11 +125,6 @@ def masks_of(editor: Editor, row: dict[str, Any], steps: int) -> Iterator[tuple[
             soft = binarize(heat, rule).cpu().numpy()
             for refinement in REFINEMENTS:
                 yield (rule, str(spread), refinement), refine_mask(soft, row["image"], refinement)
-
-
-def iou(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of two boolean masks."""
-    return float((mask & truth).sum() / max((mask | truth).sum(), 1))
 
 
 def _psnr(pixels: torch.Tensor, reference: torch.Tensor) -> float:

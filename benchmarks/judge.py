@@ -13,13 +13,13 @@ from backbones.geometry import plan_geometry
 from backbones.photo import Photo
 from backbones.pixels import to_image, to_pixels
 from benchmarks.edits import Edit
-from benchmarks.fidelity import iou
 from benchmarks.learned import Learned
 from benchmarks.measures import background, background_of_pie_bench, color_share
 from benchmarks.methods import Outcome
 from editing.likeness import edge_correlation
 from training.classifier import Classifier, classify
 from training.colors import color_masks
+from workshop.overlap import iou
 
 
 @dataclass(frozen=True, eq=False)

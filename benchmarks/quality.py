@@ -32,7 +32,6 @@ from tqdm import tqdm
 from backbones.errors import EditRealError
 from backbones.loading import find_device, load_backbone
 from backbones.photo import open_photo
-from benchmarks.command import run_command
 from benchmarks.edits import LIST, Edit, read_edits
 from benchmarks.judge import Judge, autoencoded, measure
 from benchmarks.learned import load_learned
@@ -42,6 +41,7 @@ from benchmarks.pie_bench import read_pie_bench
 from benchmarks.report import report
 from editing.editor import Editor
 from training.classifier import load_classifier
+from workshop.command import run_command
 
 CLASSIFIER = Path(__file__).parent / "classifier"  # names species and animals
 QUICK = 10  # every how manieth photo a quick run takes

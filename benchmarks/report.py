@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.methods import METHODS, OURS
-from benchmarks.tables import markdown
+from workshop.tables import markdown
 
 IDENTICAL = 60.0  # dB, as which identical pixels count in a mean
 SHEET = "![some of the edits by every method](sheet.png)"

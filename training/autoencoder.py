@@ -1,6 +1,6 @@
-"""Train the autoencoder (diffusers' AutoencoderKL, factor 4) on the prepared photos.
+r"""Train the autoencoder (diffusers' AutoencoderKL, factor 8) on the prepared photos.
 
-    python -m training.autoencoder --prepared work/prepared.safetensors --folder work/autoencoder --minutes 20
+    python -m training.autoencoder --prepared work/prepared.safetensors --folder work/autoencoder --minutes 40
 
 With `--decoder-only` the encoder stays as it is, so that latents already computed, and a denoiser trained on
 them, remain valid while the decoder goes on improving.
@@ -11,37 +11,63 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
 from diffusers import AutoencoderKL
 
-from benchmarks.command import run_command
 from training.carry_over import carry_over
 from training.prepare import load_prepared
-from training.run import Run, autocast, average_of, pick_device
+from training.run import Run, autocast, average_gradients, average_of, join_processes, norms_in_float32, pick_device
+from workshop.command import run_command
 
-SCALES = (1.0, 1.2, 1.45)  # a crop of the working size is cut from the photo at one of these scales
+WHOLE = 0.5  # share of crops cut from a photo shrunk to the working size, as an edit sees it; others are cut larger
+QUIET = -4.0  # log variance of fresh latents: with more noise, little is learnt at first
 
 
-LATENT_CHANNELS = 6  # four hold 24 dB of these photos at 64x64, whatever the training; six hold 26
-
-
-def build_autoencoder(size: int) -> AutoencoderKL:
-    """Three levels (factor 4); no attention, so that it serves any size alike."""
+def build_autoencoder(size: int, channels: int = 16) -> AutoencoderKL:
+    """Four levels (factor 8); no attention, so that it serves any size alike."""
     return AutoencoderKL(
         sample_size=size,
-        latent_channels=LATENT_CHANNELS,
-        block_out_channels=(32, 64, 96),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
+        latent_channels=channels,
+        block_out_channels=(32, 64, 96, 192),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=1,
         norm_num_groups=16,
         mid_block_add_attention=False,
     )
+
+
+@torch.no_grad()
+def start_from_three_levels(source: AutoencoderKL, model: AutoencoderKL) -> None:
+    """Copy an autoencoder of factor 4 into the finer levels of one of factor 8.
+
+    The new level starts as a nearly linear code: its residual branches add nothing at first, and the layers on both
+    sides of the latents pass them on as they are, with little noise.
+    """
+    shifted = {
+        name.replace(f"up_blocks.{level}.", f"up_blocks.{level + 1}."): weight
+        for name, weight in source.state_dict().items()
+        for level in [int(name.split(".")[2]) if name.startswith("decoder.up_blocks.") else -1]
+        if name.startswith(("encoder.conv_in", "encoder.down_blocks", "decoder.conv_norm_out", "decoder.conv_out"))
+        or level >= 0
+    }
+    news, channels = model.state_dict(), int(model.config.latent_channels)
+    for name, new in news.items():
+        if name in shifted and shifted[name].shape == new.shape:
+            new.copy_(shifted[name])
+        elif name.endswith("conv2.weight"):
+            new.zero_()
+    news["quant_conv.weight"].zero_()
+    news["quant_conv.weight"][:channels, :channels, 0, 0] = torch.eye(channels)
+    news["quant_conv.bias"][:channels], news["quant_conv.bias"][channels:] = 0.0, QUIET
+    news["post_quant_conv.weight"][:, :, 0, 0] = torch.eye(channels)
+    news["post_quant_conv.bias"].zero_()
 
 
 def resize(images: torch.Tensor, side: int) -> torch.Tensor:
@@ -56,18 +82,20 @@ def to_pixels(images: torch.Tensor) -> torch.Tensor:
     return images.float() / 127.5 - 1.0
 
 
-def random_crops(pyramid: list[torch.Tensor], batch_size: int, size: int, generator: torch.Generator) -> torch.Tensor:
-    """A batch of random crops, half of them mirrored, `(batch_size, 3, size, size)` in [-1, 1]."""
-    crops = []
-    for _ in range(batch_size):
-        level = pyramid[int(torch.randint(len(pyramid), (), generator=generator))]
-        index, y, x, flip = (
-            int(torch.randint(high, (), generator=generator))
-            for high in (len(level), level.shape[2] - size + 1, level.shape[3] - size + 1, 2)
-        )
-        crop = level[index, :, y : y + size, x : x + size]
-        crops.append(crop.flip(-1) if flip else crop)
-    return to_pixels(torch.stack(crops))
+def random_crops(images: np.ndarray, batch_size: int, crop: int, size: int, rng: np.random.Generator) -> torch.Tensor:
+    """A batch of random crops, half of them mirrored, `(batch_size, 3, crop, crop)` in [-1, 1].
+
+    They are cut from photos shrunk to `size`, or to something between that and their own size.
+    """
+    crops, side = [], images.shape[1]
+    for index in rng.integers(len(images), size=batch_size):
+        shrunk = size if rng.random() < WHOLE else int(rng.integers(size, side + 1))
+        extent = round(crop * side / shrunk)
+        y, x = rng.integers(side - extent + 1, size=2)
+        part = np.ascontiguousarray(images[index, y : y + extent, x : x + extent])
+        resized = cv2.resize(part, (crop, crop), interpolation=cv2.INTER_AREA)
+        crops.append(resized[:, ::-1] if rng.random() < 0.5 else resized)
+    return to_pixels(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2))
 
 
 def reconstruction_loss(pixels: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -81,79 +109,83 @@ def reconstruction_loss(pixels: torch.Tensor, target: torch.Tensor) -> torch.Ten
 
 
 @torch.no_grad()
-def mean_psnr(autoencoder: AutoencoderKL, pixels: torch.Tensor) -> float:
-    """Mean over photos of the PSNR in dB of encode (posterior mean) and decode, `(N, 3, H, W)` in [-1, 1]."""
+def psnrs(autoencoder: AutoencoderKL, pixels: torch.Tensor) -> np.ndarray:
+    """The PSNR in dB of encode (posterior mean) and decode of each photo, `(N, 3, H, W)` in [-1, 1]."""
     scores = []
     for chunk in pixels.split(64):
         decoded = autoencoder.decode(autoencoder.encode(chunk).latent_dist.mean).sample.clamp(-1, 1)
         scores.append(-10 * ((decoded - chunk) / 2).square().mean((1, 2, 3)).log10())
-    return float(torch.cat(scores).mean())
+    return torch.cat(scores).cpu().numpy()
+
+
+def psnr_by_kind(autoencoder: AutoencoderKL, pixels: torch.Tensor, rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean PSNR in dB by kind of photo, and over all photos."""
+    scores = psnrs(autoencoder, pixels)
+    kinds = np.array([row["kind"] for row in rows])
+    by_kind = {str(kind): round(float(scores[kinds == kind].mean()), 2) for kind in np.unique(kinds)}
+    return {**by_kind, "mean": round(float(scores.mean()), 2)}
 
 
 def main(
     prepared: Annotated[Path, typer.Option(help="the file that training.prepare wrote")],
     folder: Annotated[Path, typer.Option(help="where checkpoint, log and weights go")],
-    minutes: Annotated[float, typer.Option(help="time to train, counting resumed runs")] = 20,
-    size: Annotated[int, typer.Option(help="side of the crops in pixels")] = 64,
-    batch_size: int = 16,
-    learning_rate: float = 1.5e-3,
-    start_from: Annotated[
-        Path | None, typer.Option(help="weights to start from, of as many latent channels or fewer")
-    ] = None,
+    minutes: Annotated[float, typer.Option(help="time to train, counting resumed runs")] = 40,
+    size: Annotated[int, typer.Option(help="side in pixels that photos are edited at")] = 128,
+    crop: Annotated[int, typer.Option(help="side of the crops in pixels")] = 64,
+    batch_size: Annotated[int, typer.Option(help="of each process")] = 6,
+    learning_rate: float = 1e-3,
+    start_from: Annotated[Path | None, typer.Option(help="weights to start from, of factor 4 or 8")] = None,
     decoder_only: Annotated[bool, typer.Option(help="leave the encoder as it is")] = False,
 ) -> None:
     """Train the autoencoder."""
-    device = pick_device()
+    rank, device = join_processes(), pick_device()
     torch.manual_seed(0)
+    cv2.setNumThreads(1)
     images, _, _ = load_prepared(prepared, "train")
-    pyramid = [resize(torch.from_numpy(images), int(size * scale)) for scale in SCALES]
-    test_images, _, _ = load_prepared(prepared, "test")
+    test_images, _, test_rows = load_prepared(prepared, "test")
     test_pixels = to_pixels(resize(torch.from_numpy(test_images), size)).to(device)
-    model = build_autoencoder(size)
-    if start_from:
-        source = AutoencoderKL.from_pretrained(start_from)
-        if decoder_only and source.config.latent_channels != LATENT_CHANNELS:
-            raise typer.BadParameter(f"expected {LATENT_CHANNELS} latent channels for --decoder-only, got {start_from}")
-        carry_over(source, model)
-        model.register_to_config(scaling_factor=source.config.scaling_factor)
-    model.to(device, memory_format=torch.channels_last)
+    model = start(size, start_from).to(device, memory_format=torch.channels_last)
     if decoder_only:
         model.encoder.requires_grad_(False)
         model.quant_conv.requires_grad_(False)
+    norms_in_float32(model)
     average = average_of(model, 0.998)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=learning_rate, weight_decay=1e-3, fused=True)
     run = Run(folder, minutes, {"model": model, "average": average, "optimizer": optimizer})
-    encode, decode = model.encode, model.decode
-    if device.type == "cuda":
-        encode, decode = torch.compile(encode), torch.compile(decode)
-    generator = torch.Generator().manual_seed(run.steps)
+    rng = np.random.default_rng((rank, run.steps))
 
     def step(progress: float) -> dict[str, float]:
-        optimizer.param_groups[0]["lr"] = learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        target = random_crops(pyramid, batch_size, size, generator).to(device, memory_format=torch.channels_last)
-        with autocast(device, enabled=device.type == "cuda"):  # on a CPU these convolutions gain nothing from it
-            posterior = encode(target).latent_dist
-            latents = posterior.mean if decoder_only else posterior.sample()
-            decoded = decode(latents).sample
-        kl = posterior.kl().mean() / latents[0].numel()
+        warmup = min((run.steps + 1) / 100, 1.0)
+        falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+        optimizer.param_groups[0]["lr"] = learning_rate * warmup * falling
+        target = random_crops(images, batch_size, crop, size, rng).to(device, memory_format=torch.channels_last)
+        with autocast(device):
+            posterior = model.encode(target).latent_dist
+            decoded = model.decode(posterior.mean if decoder_only else posterior.sample()).sample
+        kl = posterior.kl().float().mean() / posterior.mean[0].numel()
         loss = reconstruction_loss(decoded.float(), target) + (0.0 if decoder_only else 1e-4 * kl)
         optimizer.zero_grad()
         loss.backward()
+        average_gradients(trained)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         average.update_parameters(model)
         return {"loss": float(loss.detach()), "kl": float(kl.detach())}
 
     for number in run.loop(batch_size, step):
-        if number % 1000 == 0:
-            print(f"step {number}: test PSNR {mean_psnr(average.module, test_pixels[:128]):.2f} dB", flush=True)
+        if number % 500 == 0 and run.leads:
+            print(
+                f"step {number}: test PSNR {psnr_by_kind(average.module, test_pixels[::4], test_rows[::4])}", flush=True
+            )
+    if not run.leads:
+        return
     result = average.module
     if not decoder_only:
-        result.register_to_config(scaling_factor=scaling_factor(result, pyramid[0], device))
+        result.register_to_config(scaling_factor=scaling_factor(result, images, size, device))
     result.save_pretrained(folder / "weights")
     summary = {
-        "psnr_test": mean_psnr(result, test_pixels),
+        "psnr_test": psnr_by_kind(result, test_pixels, test_rows),
         "steps": run.steps,
         "minutes": run.elapsed / 60,
         "learning_rate": learning_rate,
@@ -162,11 +194,29 @@ def main(
     print(summary)
 
 
+def start(size: int, start_from: Path | None) -> AutoencoderKL:
+    """The model, from another's weights where they are given."""
+    model = build_autoencoder(size)
+    if start_from is None:
+        return model
+    source = AutoencoderKL.from_pretrained(start_from)
+    if len(source.config.block_out_channels) < len(model.config.block_out_channels):
+        start_from_three_levels(source, model)
+    elif fresh := carry_over(source, model):
+        raise typer.BadParameter(
+            f"expected weights of the same autoencoder or of one with factor 4, got others: {fresh}"
+        )
+    else:
+        model.register_to_config(scaling_factor=source.config.scaling_factor)
+    return model
+
+
 @torch.no_grad()
-def scaling_factor(autoencoder: AutoencoderKL, images: torch.Tensor, device: torch.device) -> float:
+def scaling_factor(autoencoder: AutoencoderKL, images: np.ndarray, size: int, device: torch.device) -> float:
     """One over the standard deviation of the latents of a sample of photos, as Stable Diffusion defines it."""
-    sample = to_pixels(images[np.random.default_rng(0).permutation(len(images))[:512]])
-    latents = [autoencoder.encode(chunk.to(device)).latent_dist.mean for chunk in sample.split(64)]
+    sample = images[np.random.default_rng(0).permutation(len(images))[:512]]
+    pixels = to_pixels(resize(torch.from_numpy(sample), size))
+    latents = [autoencoder.encode(chunk.to(device)).latent_dist.mean for chunk in pixels.split(64)]
     return float(1 / torch.cat(latents).std())
 
 

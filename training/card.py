@@ -19,12 +19,12 @@ from typing import Annotated, Any
 import typer
 from safetensors import safe_open
 
-from benchmarks.tables import markdown
 from training.captions import BREEDS, SPECIES, known_words
 from training.colors import FLOWER_COLORS
 from training.denoiser import EMPTY_CAPTIONS, GROUNDING, MIN_SNR, SAMPLING
 from training.latents import CROPS, SMALLEST_CROP, kind_of
 from training.prepare import DYES_PER_PHOTO
+from workshop.tables import markdown
 
 PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
 

@@ -1,51 +1,39 @@
-"""Start a model from the weights of one that has fewer latent channels."""
+"""Start a model from the weights of another version, whose latents or tokens differ."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import nn
+from transformers import CLIPTextModel, CLIPTokenizer
 
-from backbones.errors import EditRealError
-
-MOMENTS = ("encoder.conv_out", "quant_conv")  # means and log variances side by side
-LATENT_LAYERS = ("conv_in", "conv_out", "quant_conv", "post_quant_conv")  # whose widths follow the latent channels
+TOKENS = "token_embedding.weight"
 
 
 @torch.no_grad()
-def carry_over(source: nn.Module, target: nn.Module) -> None:
-    """Copy `source`'s weights into `target`, which is the same network with as many or more latent channels.
+def carry_over(source: nn.Module, target: nn.Module) -> list[str]:
+    """Copy those of `source`'s weights into `target` that have the same name and shape; the names of those that do not.
 
-    A new input channel counts for nothing at first, so that the network goes on from where `source` stood; a new
-    output channel starts at random.
-
-    Raises:
-        EditRealError: The networks differ in more than that.
+    A UNet for other latents keeps all but its first and last convolution.
     """
     olds, news = source.state_dict(), target.state_dict()
-    differing = sorted(set(olds) ^ set(news)) or [name for name in news if not _fits(name, olds[name], news[name])]
-    if differing:
-        raise EditRealError(
-            "expected weights of the same network with as many latent channels or fewer, got others in "
-            f"{differing[0]}; train from random weights"
-        )
+    fresh = [name for name, new in news.items() if name not in olds or olds[name].shape != new.shape]
     for name, new in news.items():
-        old = olds[name].to(new)
-        places = [_positions(name, *sizes) for sizes in zip(old.shape, new.shape, strict=True)]
-        if new.ndim > 1:
-            new[:, np.setdiff1d(np.arange(new.shape[1]), places[1])] = 0.0
-        new[np.ix_(*places)] = old
+        if name not in fresh:
+            new.copy_(olds[name])
+    return fresh
 
 
-def _fits(name: str, old: torch.Tensor, new: torch.Tensor) -> bool:
-    if old.shape == new.shape:
-        return True
-    of_latents = name.split(".")[-2] in LATENT_LAYERS and old.ndim == new.ndim
-    return of_latents and all(a <= b for a, b in zip(old.shape, new.shape, strict=True))
-
-
-def _positions(name: str, number: int, of: int) -> np.ndarray:
-    """Where `number` old channels lie among `of` new ones: first, or first in each half of the moments."""
-    if name.startswith(MOMENTS) and number != of:
-        return np.concatenate([np.arange(number // 2), of // 2 + np.arange(number // 2)])
-    return np.arange(number)
+@torch.no_grad()
+def carry_over_words(
+    source: CLIPTextModel, tokens: CLIPTokenizer, target: CLIPTextModel, new_tokens: CLIPTokenizer
+) -> list[str]:
+    """As `carry_over` for text encoders; tokens keep their embedding by what they spell. The names of fresh weights."""
+    fresh = carry_over(source, target)
+    olds, news = source.get_input_embeddings().weight, target.get_input_embeddings().weight
+    numbers = tokens.get_vocab()
+    for token, number in new_tokens.get_vocab().items():
+        if token in numbers:
+            news[number] = olds[numbers[token]]
+        else:
+            news[number].normal_(std=float(olds.std()))
+    return [name for name in fresh if not name.endswith(TOKENS)]

@@ -26,12 +26,21 @@ from training.captions import SPECIES
 from training.prepare import load_prepared
 from training.run import Run, autocast, average_of, pick_device
 
-LABELS = (*SPECIES, "cat", "dog")
+CLOTHES = ("shirt", "t-shirt", "pants", "shoes", "jacket", "dress", "shorts", "hat", "skirt", "hoodie")
+FRUIT = (
+    *("apple", "asparagus", "aubergine", "avocado", "banana", "beet", "cabbage", "carrot", "cucumber", "garlic"),
+    *("ginger", "grapefruit", "kiwi", "leek", "lemon", "lime", "mango", "melon", "mushroom", "nectarine", "onion"),
+    *("orange", "papaya", "passion fruit", "peach", "pear", "pepper", "pineapple", "plum", "pomegranate", "potato"),
+    *("satsuma", "tomato", "zucchini"),
+)
+LABELS = (*SPECIES, "cat", "dog", "car", *CLOTHES, *FRUIT)
 SIZE = 64
 WIDTHS = (32, 64, 128, 256)
 SMALLEST_CROP = 0.6  # side of the smallest crop, as a share of the photo's
-HUE_TURN = {"flower": 40.0, "pet": 8.0}  # degrees at most: a flower's colour must not give its species away
-GRAY = 0.15  # share of samples without any colour
+HUE_TURN = {"flower": 40.0, "clothes": 180.0, "car": 180.0, "pet": 8.0, "fruit": 4.0}
+"""Degrees at most: the colour of a flower or garment must not give its name away; a lime is told by it."""
+GRAY = {"fruit": 0.0}
+OTHER_GRAY = 0.15  # share of samples without any colour
 SOFT = 0.5  # share of samples that are blurred, because generated images are softer than photos
 YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 
@@ -54,7 +63,7 @@ class Block(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Pixels `(B, 3, 64, 64)` in [-1, 1] to the labels' logits `(B, 7)`."""
+    """Pixels `(B, 3, 64, 64)` in [-1, 1] to the labels' logits `(B, labels)`."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
@@ -68,11 +77,11 @@ class Classifier(nn.Module):
 
 
 def label_of(row: dict[str, Any]) -> str:
-    """What the photo shows: the flower's species or the animal."""
-    return str(row.get("animal") or row["flower"])
+    """What the photo shows: its thing."""
+    return str(row["thing"])
 
 
-def augment(image: np.ndarray, label: str, rng: np.random.Generator) -> np.ndarray:
+def augment(image: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
     """A random crop at `SIZE`, perhaps mirrored and blurred, in other colours: uint8 `(H, W, 3)` to `(64, 64, 3)`."""
     side = image.shape[0]
     height, width = (int(side * share) for share in np.sqrt(rng.uniform(SMALLEST_CROP**2, 1.0, size=2)))
@@ -82,8 +91,8 @@ def augment(image: np.ndarray, label: str, rng: np.random.Generator) -> np.ndarr
         crop = crop[:, ::-1]
     if rng.random() < SOFT:
         crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.3, 1.3))
-    turn = rng.uniform(-1, 1) * HUE_TURN["flower" if label in SPECIES else "pet"]
-    saturation = 0.0 if rng.random() < GRAY else rng.uniform(0.6, 1.4)
+    turn = rng.uniform(-1, 1) * HUE_TURN[kind]
+    saturation = 0.0 if rng.random() < GRAY.get(kind, OTHER_GRAY) else rng.uniform(0.6, 1.4)
     contrast, brightness = rng.uniform(0.75, 1.25), rng.uniform(-25, 25)
     recolored = (crop.astype(np.float32) - 128) @ turn_hue(turn, saturation).T * contrast + 128 + brightness
     return np.clip(recolored, 0, 255).astype(np.uint8)
@@ -131,19 +140,20 @@ def accuracy(asked: Sequence[str], named: Sequence[str]) -> float:
 
 
 class Photos:
-    """The train photos by label, each label drawn equally often."""
+    """The train photos by label; a label is drawn as often as the square root of its photos."""
 
     def __init__(self, images: np.ndarray, rows: list[dict[str, Any]]) -> None:
         labels = np.array([label_of(row) for row in rows])
-        self.images, self.pools = images, [(label, np.flatnonzero(labels == label)) for label in LABELS]
+        self.images, self.kinds = images, [row["kind"] for row in rows]
+        self.pools = [np.flatnonzero(labels == label) for label in LABELS]
+        shares = np.array([len(pool) for pool in self.pools]) ** 0.5
+        self.shares = shares / shares.sum()
 
     def draw(self, number: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Pixels `(number, 3, 64, 64)` in [-1, 1] and the indices of their labels `(number,)`."""
-        targets = rng.integers(len(self.pools), size=number)
-        crops = []
-        for target in targets:
-            label, pool = self.pools[target]
-            crops.append(augment(self.images[rng.choice(pool)], label, rng))
+        targets = rng.choice(len(self.pools), number, p=self.shares)
+        chosen = [int(rng.choice(self.pools[target])) for target in targets]
+        crops = [augment(self.images[index], self.kinds[index], rng) for index in chosen]
         return to_input(np.stack(crops)), torch.from_numpy(targets)
 
 
@@ -186,20 +196,23 @@ def main(
     result = load_classifier(folder)
     test_images, _, test_rows = load_prepared(prepared, "test")
     shown, named = [label_of(row) for row in test_rows], classify(result, test_images)
-    table = confusion(shown, named)
+    at: dict[str, list[int]] = {}
+    for index, row in enumerate(test_rows):
+        at.setdefault(row["kind"], []).append(index)
+    by_kind = {kind: accuracy([shown[i] for i in own], [named[i] for i in own]) for kind, own in at.items()}
     summary = {
         "accuracy_test": accuracy(shown, named),
-        "confusion": table,
+        "accuracy_by_kind": by_kind,
+        "confusion": {
+            label: {other: count for other, count in row.items() if count}
+            for label, row in confusion(shown, named).items()
+        },
         "steps": run.steps,
         "minutes": run.elapsed / 60,
     }
     (folder / "summary.json").write_text(json.dumps(summary))
-    print(f"right on {summary['accuracy_test']:.1%} of {len(shown)} test photos; rows are shown, columns are named")
-    print("\n".join([" " * 10 + "".join(f"{label:>11}" for label in LABELS), *map(_line, table.items())]))
-
-
-def _line(row: tuple[str, dict[str, int]]) -> str:
-    return f"{row[0]:10}" + "".join(f"{count:>11}" for count in row[1].values())
+    shares = ", ".join(f"{kind} {share:.1%}" for kind, share in by_kind.items())
+    print(f"right on {summary['accuracy_test']:.1%} of {len(shown)} test photos ({shares})")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Names for colours, and the pixels of a flower found by its colour.
+"""Names for colours.
 
 Everything here works on HSV as OpenCV defines it, rescaled to hue in degrees [0, 360), saturation and value
 in [0, 1].
@@ -6,9 +6,12 @@ in [0, 1].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
+COLORS = ("white", "black", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
 FLOWER_COLORS = ("white", "yellow", "red", "pink", "orange", "purple")
 
 # Hue arcs in degrees, [start, end), in order round the circle; red closes it.
@@ -45,11 +48,11 @@ def color_masks(image: np.ndarray) -> dict[str, np.ndarray]:
     return masks
 
 
-def name_color(image: np.ndarray, mask: np.ndarray | None = None) -> str:
-    """The flower colour that fills most of `mask`, or of the image weighted to its centre where there is none."""
+def name_color(image: np.ndarray, mask: np.ndarray | None = None, names: Sequence[str] = COLORS) -> str:
+    """Which of `names` fills most of `mask`, or of the image weighted to its centre where there is none."""
     weight = center_weight(*image.shape[:2]) if mask is None else mask.astype(np.float32)
     masks = color_masks(image)
-    return max(FLOWER_COLORS, key=lambda name: float((masks[name] * weight).sum()))
+    return max(names, key=lambda name: float((masks[name] * weight).sum()))
 
 
 def center_weight(height: int, width: int) -> np.ndarray:
@@ -57,28 +60,3 @@ def center_weight(height: int, width: int) -> np.ndarray:
     y = (np.arange(height) - (height - 1) / 2) / (height / 3)
     x = (np.arange(width) - (width - 1) / 2) / (width / 3)
     return np.exp(-(y[:, None] ** 2 + x[None] ** 2) / 2).astype(np.float32)
-
-
-def segment_flower(image: np.ndarray, color: str) -> np.ndarray | None:
-    """The flower's pixels, boolean `(H, W)`: its colour's pixels, grown and cleaned by GrabCut.
-
-    None where the colour does not stand out: the region is tiny or nearly the whole frame, lies at the border
-    rather than inside, or GrabCut and the colour disagree.
-    """
-    pixels = color_masks(image)[color]
-    if color == "yellow" or color == "orange":  # one flower often holds both
-        pixels = pixels | color_masks(image)["orange" if color == "yellow" else "yellow"]
-    labels = np.where(pixels, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    core = cv2.erode(pixels.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    labels[core & (center_weight(*pixels.shape) > 0.5)] = cv2.GC_FGD
-    if not (labels == cv2.GC_FGD).any() or pixels.all():
-        return None
-    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)
-    cv2.grabCut(image[..., ::-1].copy(), labels, None, background, foreground, 3, cv2.GC_INIT_WITH_MASK)
-    mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    frame = np.ones_like(mask)
-    frame[4:-4, 4:-4] = False
-    overlap = (mask & pixels).sum() / max((mask | pixels).sum(), 1)
-    stands_out = 0.06 < mask.mean() < 0.75 and overlap > 0.5 and mask[frame].mean() < 0.7 * mask[~frame].mean()
-    return mask if stands_out else None

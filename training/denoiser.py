@@ -2,17 +2,18 @@
 
     python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser --minutes 80
 
-Given again, the command goes on from its checkpoint.
+Given again, the command goes on from its checkpoint, with the latents that it is given then.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -23,18 +24,27 @@ from safetensors import safe_open
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from benchmarks.command import run_command
-from training.captions import Caption, random_caption
-from training.carry_over import carry_over
+from training.captions import Caption, random_caption, words_by_kind
+from training.carry_over import carry_over, carry_over_words
 from training.grounding import SHARE, cross_attention_maps, grounding_loss
-from training.latents import kind_of
-from training.run import Run, autocast, average_of, pick_device
-from training.tokenizer import MAX_LENGTH, choose_tokenizer
+from training.run import (
+    Run,
+    autocast,
+    average_gradients,
+    average_of,
+    first_alone,
+    join_processes,
+    norms_in_float32,
+    pick_device,
+)
+from training.tokenizer import MAX_LENGTH, build_tokenizer
+from workshop.command import run_command
 
 EMPTY_CAPTIONS = 0.12  # share of samples that teach the unconditional prediction (Ho and Salimans 2022)
 MIN_SNR = 5.0  # Hang et al., ICCV 2023
 GROUNDING = 0.3
-SAMPLING = {"flower": 0.5, "dyed": 0.25, "pet": 0.25}
+FRESH_STEPS = 300  # in which weights that come from another version rest
+SAMPLING = {"clothes": 0.34, "flower": 0.24, "pet": 0.22, "fruit": 0.14, "car": 0.06}
 
 
 def build_scheduler() -> DDIMScheduler:
@@ -98,12 +108,13 @@ class Captions:
         inside, outside, counted = (np.zeros(shape, np.float32) for _ in range(3))
         for row, (caption, has_object) in enumerate(captions):
             position, input_ids[row, 0] = 1, tokenizer.bos_token_id
-            for word, role in caption:
-                ids = tokens_of(tokenizer, word)
+            tokens = [(tokens_of(tokenizer, word), role) for word, role in caption]
+            numbers = {role: sum(len(ids) for ids, other in tokens if other == role) for role in SHARE}
+            for ids, role in tokens:
                 span = slice(position, position + len(ids))
                 input_ids[row, span] = ids
                 if has_object and role in SHARE:
-                    (outside if role == "background" else inside)[row, span] = SHARE[role] / len(ids)
+                    (outside if role == "background" else inside)[row, span] = SHARE[role] / numbers[role]
                 counted[row, span] = float(has_object)
                 position += len(ids)
             if caption:
@@ -119,24 +130,29 @@ def tokens_of(tokenizer: CLIPTokenizer, word: str) -> tuple[int, ...]:
 class LatentPhotos:
     """The latents of one split with their masks and rows, drawn at random by kind of photo."""
 
-    def __init__(self, path: Path, split: str) -> None:
-        with safe_open(path, "np") as file:
-            self.latents = torch.from_numpy(file.get_tensor(f"{split}.latents"))
-            self.masks = torch.from_numpy(file.get_tensor(f"{split}.masks"))
-            self.row_of = file.get_tensor(f"{split}.rows")
-            self.rows: list[dict[str, Any]] = json.loads(file.metadata()[split])
-        kinds = np.array([kind_of(row) for row in self.rows])[self.row_of]
+    def __init__(self, paths: Sequence[Path], split: str) -> None:
+        latents, masks, self.rows = [], [], []
+        for path in paths:
+            with safe_open(path, "np") as file:
+                if split not in file.metadata():
+                    continue
+                latents.append(torch.from_numpy(file.get_tensor(f"{split}.latents")))
+                masks.append(torch.from_numpy(file.get_tensor(f"{split}.masks")))
+                told = json.loads(file.metadata()[split])
+            self.rows += [{**told["rows"][view["row"]], **view} for view in told["views"]]
+        self.latents, self.masks = torch.cat(latents), torch.cat(masks)
+        kinds = np.array([row["kind"] for row in self.rows])
         self.by_kind = {kind: np.flatnonzero(kinds == kind) for kind in SAMPLING if (kinds == kind).any()}
 
     def draw(self, number: int, rng: np.random.Generator) -> np.ndarray:
-        """Indices of crops, the kinds in the proportions of `SAMPLING`."""
+        """Indices of views, the kinds in the proportions of `SAMPLING`."""
         weights = np.array([SAMPLING[kind] for kind in self.by_kind])
         kinds = rng.choice(len(weights), number, p=weights / weights.sum())
         pools = list(self.by_kind.values())
         return np.array([rng.choice(pools[kind]) for kind in kinds])
 
     def caption(self, index: int, rng: np.random.Generator) -> tuple[Caption, bool]:
-        row = self.rows[self.row_of[index]]
+        row = self.rows[index]
         return random_caption(row, rng), bool(row["has_object"])
 
 
@@ -156,7 +172,7 @@ def denoising_loss(
     noisy = scheduler.add_noise(latents, noise, timestep)
     alpha_prod_t = scheduler.alphas_cumprod.to(device)[timestep]
     snr = alpha_prod_t / (1 - alpha_prod_t)
-    with autocast(device), cross_attention_maps(unet, latents.shape[-1]) as maps:
+    with autocast(device), cross_attention_maps(unet) as maps:
         prompt_embeds = text_encoder(captions.input_ids.to(device)).last_hidden_state
         noise_pred = unet(noisy, timestep, prompt_embeds).sample
     errors = F.mse_loss(noise_pred.float(), noise, reduction="none").mean((1, 2, 3))
@@ -165,85 +181,106 @@ def denoising_loss(
 
 
 @torch.no_grad()
-def test_loss(models: nn.ModuleDict, photos: LatentPhotos, tokenizer: CLIPTokenizer, scheduler: DDIMScheduler) -> float:
-    """The noise error on a fixed set of test photos, captions, noises and timesteps."""
-    rng, generator = np.random.default_rng(1), torch.Generator().manual_seed(1)
-    losses = []
-    for _ in range(8):
-        latents, masks, captions = batch_of(photos, 64, tokenizer, rng, models["unet"].device, empty=0.0)
-        args = (models["unet"], models["text_encoder"], scheduler, latents, masks, captions, generator)
-        losses.append(float(denoising_loss(*args)[0]))
-    return sum(losses) / len(losses)
+def test_losses(
+    models: nn.ModuleDict, photos: LatentPhotos, tokenizer: CLIPTokenizer, scheduler: DDIMScheduler
+) -> dict[str, float]:
+    """The noise error on a fixed set of test photos, captions, noises and timesteps, by kind and over all kinds."""
+    rng, generator, losses = np.random.default_rng(1), torch.Generator().manual_seed(1), {}
+    for kind, pool in photos.by_kind.items():
+        batch = batch_of(photos, rng.choice(pool, 96), tokenizer, rng, models["unet"].device, empty=0.0)
+        loss, _ = denoising_loss(models["unet"], models["text_encoder"], scheduler, *batch, generator)
+        losses[kind] = round(float(loss), 4)
+    return {**losses, "mean": round(sum(losses.values()) / len(losses), 4)}
 
 
 def batch_of(
     photos: LatentPhotos,
-    number: int,
+    indices: np.ndarray,
     tokenizer: CLIPTokenizer,
     rng: np.random.Generator,
     device: torch.device,
     empty: float,
 ) -> tuple[torch.Tensor, torch.Tensor, Captions]:
-    """Latents `(B, C, h, w)`, object shares `(B, 1, h, w)` and captions of a random batch, on `device`."""
-    indices = photos.draw(number, rng)
+    """Latents `(B, C, h, w)`, object shares `(B, 1, h, w)` and random captions of those views, on `device`."""
     captions = [([], False) if rng.random() < empty else photos.caption(index, rng) for index in indices]
     latents = photos.latents[indices].float().to(device, memory_format=torch.channels_last)
     return latents, photos.masks[indices].float()[:, None].to(device) / 255, Captions.of(captions, tokenizer)
 
 
+def start(
+    photos: LatentPhotos, folder: Path, start_from: Path | None, device: torch.device
+) -> tuple[nn.ModuleDict, CLIPTokenizer, list[nn.Parameter]]:
+    """The models and tokenizer of a run, and those of the weights that do not come from `start_from`."""
+    if (folder / "tokenizer").exists():
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    else:
+        tokenizer = build_tokenizer(photos.rows, folder / "tokenizer")
+        (folder / "words.json").write_text(json.dumps(words_by_kind(photos.rows), indent=1))
+    channels, _, side = photos.latents.shape[1:]
+    unet, text_encoder = build_unet(side, channels), build_text_encoder(tokenizer)
+    fresh: list[nn.Parameter] = []
+    if start_from:
+        names = carry_over(UNet2DConditionModel.from_pretrained(start_from / "unet"), unet)
+        fresh = [parameter for name, parameter in unet.named_parameters() if name in names]
+        old_tokens = CLIPTokenizer.from_pretrained(start_from / "tokenizer")
+        carry_over_words(
+            CLIPTextModel.from_pretrained(start_from / "text_encoder"), old_tokens, text_encoder, tokenizer
+        )
+    norms_in_float32(unet)
+    models = nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text_encoder": text_encoder})
+    return models.to(device), tokenizer, fresh
+
+
 def main(
-    latents: Annotated[Path, typer.Option(help="the file that training.latents wrote")],
+    latents: Annotated[list[Path], typer.Option(help="a file that training.latents wrote; again for more")],
     folder: Annotated[Path, typer.Option(help="where checkpoint, log and weights go")],
     minutes: Annotated[float, typer.Option(help="time to train, counting resumed runs")] = 80,
-    batch_size: int = 32,
-    learning_rate: float = 8e-4,
+    batch_size: Annotated[int, typer.Option(help="of each process")] = 16,
+    learning_rate: float = 6e-4,
     ema_decay: float = 0.999,
-    start_from: Annotated[Path | None, typer.Option(help="model to start from, with its tokenizer")] = None,
+    start_from: Annotated[Path | None, typer.Option(help="model of another version to start from")] = None,
 ) -> None:
     """Train the denoiser and the text encoder."""
-    device = pick_device()
+    rank, device = join_processes(), pick_device()
     torch.manual_seed(0)
     photos, test_photos = LatentPhotos(latents, "train"), LatentPhotos(latents, "test")
-    resumed = (folder / "checkpoint.pt").exists()
-    tokenizer = choose_tokenizer(photos.rows, folder / "tokenizer", start_from=start_from, resumed=resumed)
-    scheduler = build_scheduler()
-    channels, _, side = photos.latents.shape[1:]
-    unet = build_unet(side, channels).to(memory_format=torch.channels_last)
-    models = nn.ModuleDict({"unet": unet, "text_encoder": build_text_encoder(tokenizer)}).to(device)
-    if start_from and not resumed:
-        carry_over(UNet2DConditionModel.from_pretrained(start_from / "unet"), unet)
-        carry_over(CLIPTextModel.from_pretrained(start_from / "text_encoder"), models["text_encoder"])
+    with first_alone():
+        models, tokenizer, fresh = start(photos, folder, start_from, device)
+    scheduler, parameters = build_scheduler(), list(models.parameters())
     average = average_of(models, ema_decay)
-    optimizer = torch.optim.AdamW(models.parameters(), lr=learning_rate, weight_decay=1e-2, fused=True)
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-2, fused=True)
     run = Run(folder, minutes, {"models": models, "average": average, "optimizer": optimizer})
-    rng, generator = np.random.default_rng(run.steps), torch.Generator().manual_seed(run.steps)
-    loss_of = torch.compile(denoising_loss) if device.type == "cuda" else denoising_loss
+    rng = np.random.default_rng((rank, run.steps))
+    generator = torch.Generator().manual_seed(run.steps + 1_000_000 * rank)
 
     def step(progress: float) -> dict[str, float]:
         warmup = min(run.steps / 200, 1.0)
-        optimizer.param_groups[0]["lr"] = (
-            learning_rate * warmup * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        )
-        batch = batch_of(photos, batch_size, tokenizer, rng, device, empty=EMPTY_CAPTIONS)
-        loss, grounding = loss_of(unet, models["text_encoder"], scheduler, *batch, generator)
+        falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+        optimizer.param_groups[0]["lr"] = learning_rate * warmup * falling
+        indices = photos.draw(batch_size, rng)
+        batch = batch_of(photos, indices, tokenizer, rng, device, empty=EMPTY_CAPTIONS)
+        loss, grounding = denoising_loss(models["unet"], models["text_encoder"], scheduler, *batch, generator)
         optimizer.zero_grad()
         (loss + GROUNDING * grounding).backward()
-        torch.nn.utils.clip_grad_norm_(models.parameters(), 1.0)
+        if fresh and run.steps < FRESH_STEPS:  # what is new finds its place before it disturbs what is not
+            for parameter in set(parameters) - set(fresh):
+                parameter.grad = None
+        average_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         average.update_parameters(models)
         return {"loss": float(loss.detach()), "grounding": float(grounding.detach())}
 
     for number in run.loop(batch_size, step):
-        if number % 1000 == 0:
-            print(
-                f"step {number}: test loss {test_loss(average.module, test_photos, tokenizer, scheduler):.4f}",
-                flush=True,
-            )
+        if number % 1000 == 0 and run.leads:
+            losses = test_losses(average.module, test_photos, tokenizer, scheduler)
+            print(f"step {number}: test loss {losses}", flush=True)
             save(average.module, folder)
+    if not run.leads:
+        return
     save(average.module, folder)
-    loss = test_loss(average.module, test_photos, tokenizer, scheduler)
     summary = {
-        "test_loss": loss,
+        "test_losses": test_losses(average.module, test_photos, tokenizer, scheduler),
         "steps": run.steps,
         "minutes": run.elapsed / 60,
         "batch_size": batch_size,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -21,6 +21,23 @@ from training.captions import known_words
 from training.denoiser import build_scheduler
 
 MAX_SHARD = "14MB"
+KINDS = {
+    "flower": "flowers",
+    "pet": "cats and dogs",
+    "clothes": "clothes",
+    "fruit": "fruit and vegetables",
+    "car": "cars",
+    "anything": "anything",
+    "color": "colours",
+    "phrase": "phrases",
+}
+"""The kinds of `training.captions.words_by_kind` as people read them."""
+
+
+def known(words: Path) -> dict[str, Any]:
+    """What edit-real reads of a model's words: all of them, and the nouns, colours and phrases by kind."""
+    by_kind = json.loads(words.read_text())
+    return {"known_words": known_words(by_kind), "words": {KINDS[kind]: found for kind, found in by_kind.items()}}
 
 
 def main(
@@ -45,8 +62,7 @@ def main(
     for config in out.glob("*/config.json"):
         content = {key: value for key, value in json.loads(config.read_text()).items() if key != "_name_or_path"}
         config.write_text(json.dumps(content, indent=2) + "\n")
-    own = json.dumps({"known_words": known_words()}, indent=1)
-    (out / "edit_real.json").write_text(own + "\n")
+    (out / "edit_real.json").write_text(json.dumps(known(denoiser / "words.json"), indent=1) + "\n")
     StableDiffusionPipeline.from_pretrained(out, torch_dtype=torch.float32)
     files = [path for path in out.rglob("*") if path.is_file()]
     total, largest = sum(path.stat().st_size for path in files), max(path.stat().st_size for path in files)

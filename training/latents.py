@@ -1,15 +1,20 @@
-r"""Crops of the prepared photos as latents, computed once and kept in memory.
+r"""Views of the prepared photos as latents, computed once and kept in memory.
 
     python -m training.latents --prepared work/prepared.safetensors \
-        --autoencoder work/autoencoder/weights --out work/latents.safetensors
+        --autoencoder work/autoencoder/weights --out work/whole.safetensors
+    python -m training.latents --prepared work/prepared.safetensors \
+        --autoencoder work/autoencoder/weights --seed 1 --out work/views-1.safetensors
 
-The first two crops of every photo are the whole photo and its mirror image.
+The first file holds the photos whole, those for testing too; each with a seed holds other views of those for training.
+The denoiser takes several files.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,69 +27,83 @@ from safetensors.numpy import save_file
 from tqdm import tqdm
 
 from training.autoencoder import to_pixels
-from training.prepare import load_prepared
-from training.run import pick_device
+from training.dyes import Tones, choose_tones
+from training.prepare import load_prepared, load_rows
+from training.run import autocast, norms_in_float32, pick_device
+from training.views import PET_COLORS, View, Views
 
-CROPS = {"pet": 28, "flower": 8, "dyed": 5}  # crops a photo; pets are few, dyed flowers already look alike
-SMALLEST_CROP = 0.7  # side of the smallest crop, as a share of the photo's
+NUMBER = {"pet": (5, 2), "clothes": (3, 0), "flower": (3, 0), "fruit": (1, 0), "car": (16, 4)}
+"""Random views a photo with one seed, where the thing's pixels are known and where they are not."""
+BATCH = 32
+TOLD = ("color", "background", "dyed", "pasted")  # where a view differs from its photo
 
 
-def kind_of(row: dict[str, Any]) -> str:
-    return "pet" if "animal" in row else "dyed" if row.get("dyed") else "flower"
-
-
-def crops(
-    image: np.ndarray, mask: np.ndarray, number: int, size: int, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Random square crops at `size`, half of them mirrored, with the object's share of each 4x4 cell in [0, 1].
-
-    The first two are the whole photo and its mirror image, which is what an edit sees.
-    """
-    side = image.shape[0]
-    for index in range(number):
-        crop = side if index < 2 else int(rng.integers(int(side * SMALLEST_CROP), side + 1))
-        y, x = rng.integers(0, side - crop + 1, size=2)
-        flip = -1 if index % 2 else 1
-        pixels = image[y : y + crop, x : x + crop][:, ::flip]
-        shares = mask[y : y + crop, x : x + crop][:, ::flip].astype(np.float32)
-        shrink = {"interpolation": cv2.INTER_AREA}
-        yield cv2.resize(pixels, (size, size), **shrink), cv2.resize(shares, (size // 4, size // 4), **shrink)
+def tones_of(rows: list[dict[str, Any]]) -> dict[str, Tones]:
+    """What things of each kind are dyed to, from the tones of the train photos."""
+    measured: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["tone"]:
+            measured[row["kind"]][row["color"]].append(row["tone"])
+    tones = {kind: choose_tones(measured, kind) for kind in NUMBER}
+    return {**tones, "pet": {color: tones["pet"][color] for color in PET_COLORS if color in tones["pet"]}}
 
 
 @torch.no_grad()
 def encode(autoencoder: AutoencoderKL, images: np.ndarray, device: torch.device) -> np.ndarray:
-    """uint8 `(N, H, W, 3)` to scaled latents `(N, C, H / 4, W / 4)` float16 (the posterior's mean)."""
+    """uint8 `(N, H, W, 3)` to scaled latents `(N, C, h, w)` float16 (the posterior's mean)."""
     pixels = to_pixels(torch.from_numpy(images).permute(0, 3, 1, 2)).to(device, memory_format=torch.channels_last)
-    latents = autoencoder.encode(pixels).latent_dist.mean * autoencoder.config.scaling_factor
+    with autocast(device):
+        latents = autoencoder.encode(pixels).latent_dist.mean * autoencoder.config.scaling_factor
     return latents.half().cpu().contiguous().numpy()
+
+
+def encode_views(
+    views: Iterable[View], autoencoder: AutoencoderKL, device: torch.device
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    """The views' latents, the thing's share of each of their cells (uint8), and what their captions should tell."""
+    latents, shares, rows = [], [], []
+    factor = 2 ** (len(autoencoder.config.block_out_channels) - 1)
+    while chunk := list(islice(views, BATCH)):
+        images, masks, told = zip(*chunk, strict=True)
+        latents.append(encode(autoencoder, np.stack(images), device))
+        cells = tuple(side // factor for side in masks[0].shape)
+        shares += [(cv2.resize(mask, cells, interpolation=cv2.INTER_AREA) * 255).round() for mask in masks]
+        rows += [{key: row[key] for key in TOLD if key in row} for row in told]
+    return np.concatenate(latents), np.stack(shares).astype(np.uint8), rows
 
 
 def main(
     prepared: Annotated[Path, typer.Option(help="the file that training.prepare wrote")],
     autoencoder: Annotated[Path, typer.Option(help="the folder of the autoencoder's weights")],
     out: Annotated[Path, typer.Option(help="the file to write")],
-    size: int = 64,
+    seed: Annotated[int | None, typer.Option(help="of random views of the train photos; none: photos whole")] = None,
+    size: int = 128,
 ) -> None:
-    """Encode the photos' crops."""
+    """Encode the photos, or views of them."""
+    cv2.setNumThreads(1)
     device = pick_device()
     model = AutoencoderKL.from_pretrained(autoencoder).to(device, memory_format=torch.channels_last)
-    rng = np.random.default_rng(0)
-    tensors, all_rows = {}, {}
-    for split in ("train", "test"):
+    norms_in_float32(model)
+    tones = tones_of(load_rows(prepared, "train"))
+    tensors, metadata = {}, {}
+    for split in ("train", "test") if seed is None else ("train",):
         images, objects, rows = load_prepared(prepared, split)
-        latents, masks, indices = [], [], []
-        for index, row in enumerate(tqdm(rows, desc=f"encode {split}", disable=None)):
-            number = CROPS[kind_of(row)] if split == "train" else 2
-            pixels, shares = zip(*crops(images[index], objects[index], number, size, rng), strict=True)
-            latents.append(encode(model, np.stack(pixels), device))
-            masks.append((np.stack(shares) * 255).round().astype(np.uint8))
-            indices += [index] * number
-        tensors[f"{split}.latents"] = np.concatenate(latents)
-        tensors[f"{split}.masks"] = np.concatenate(masks)
-        tensors[f"{split}.rows"] = np.array(indices)
-        all_rows[split] = json.dumps(rows)
-        print(f"{split}: {len(indices)} crops of {len(rows)} photos")
-    save_file(tensors, out, all_rows)
+        views, rng = Views(images, objects, rows, tones, size), np.random.default_rng(seed or 0)
+        if seed is None:
+            indices = list(range(len(rows)))
+            drawn = (views.whole(index, mirrored=index % 2 == 1) for index in indices)
+        else:
+            numbers = (NUMBER[row["kind"]][0 if row["has_object"] else 1] for row in rows)
+            indices = [index for index, number in enumerate(numbers) for _ in range(number)]
+            drawn = (views.draw(index, rng) for index in indices)
+        bar = tqdm(drawn, total=len(indices), desc=f"encode {split}", disable=None)
+        tensors[f"{split}.latents"], tensors[f"{split}.masks"], told = encode_views(iter(bar), model, device)
+        told = [{**row, "row": index} for row, index in zip(told, indices, strict=True)]
+        metadata[split] = json.dumps({"rows": rows, "views": told})
+        print(f"{split}: {len(told)} views of {len(rows)} photos")
+    draft = out.with_suffix(".part")
+    save_file(tensors, draft, metadata)
+    draft.replace(out)
 
 
 if __name__ == "__main__":

@@ -1,72 +1,62 @@
-r"""Read the photo archives, find the flowers' pixels, dye some flowers, and write one file to train from.
+r"""Read the photo archives, find the things' pixels, and write one file to train from.
 
-    python -m training.prepare --photos flower-photos-144.zip \
-        --photos pet-photos-144.zip --out work/prepared.safetensors
+    python -m training.prepare --photos flower-photos-144.zip --photos clothes-photos-192.zip \
+        --out work/prepared.safetensors
 
-The photos themselves are read in place.
+Give every archive. The photos themselves are read in place.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import numpy as np
 import typer
-from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from tqdm import tqdm
 
-from training.colors import FLOWER_COLORS, segment_flower
-from training.dyes import dye_as, find_petals
+from training.archives import read_archive
+from training.dyes import dyeable, measure_tone
 
-LOW_CONFIDENCE = 0.25  # a colour guessed with less is left out of the caption
-DYES_PER_PHOTO = 3
+SIDE = 192  # what photos are enlarged or shrunk to
 
 
-def read_archive(path: Path) -> list[dict[str, Any]]:
-    """The archive's rows, each with its `image` (H, W, 3) uint8 and, for pets, its `trimap` (H, W) uint8."""
-    with zipfile.ZipFile(path) as archive:
-        rows = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
-        for row in rows:
-            row["image"] = np.array(Image.open(io.BytesIO(archive.read(row["file_name"]))).convert("RGB"))
-            if "mask" in row:
-                row["trimap"] = np.array(Image.open(io.BytesIO(archive.read(row.pop("mask")))))
-    return rows
+def to_side(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its pixels at `SIDE` and the tone of its thing, where its colour and pixels are known."""
+    image, mask = row.pop("image"), row.pop("object")
+    tone = None
+    if mask is not None and row["color"]:
+        tone = measure_tone(image, dyeable(image, mask, row["color"], row["kind"]), row["color"])
+    if image.shape[0] != SIDE:
+        shrink = image.shape[0] > SIDE
+        image = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_CUBIC)
+        mask = None if mask is None else cv2.resize(mask.astype(np.float32), (SIDE, SIDE)) > 0.5
+    return {**row, "image": image, "object": mask, "tone": tone}
 
 
-def expand(row: dict[str, Any], seed: int) -> list[dict[str, Any]]:
-    """A row as the model sees it: object mask found, weak colours dropped; a train flower also comes dyed."""
-    if "trimap" in row:
-        # The border class is half animal: it counts as animal, since a map is judged on what it must not miss.
-        return [{**row, "object": row["trimap"] != 2}]
-    if row["color"] and row["color_confidence"] < LOW_CONFIDENCE:
-        row = {**row, "color": None}
-    mask = segment_flower(row["image"], row["color"]) if row["color"] else None
-    row = {**row, "object": mask}
-    rows = [row]
-    if mask is not None and row["split"] == "train":
-        rng = np.random.default_rng(seed)
-        petals = find_petals(row["image"], mask, row["color"])
-        others = [color for color in FLOWER_COLORS if color != row["color"]]
-        for color in map(str, rng.permutation(others)[:DYES_PER_PHOTO]):
-            dyed = dye_as(row["image"], petals, color, rng)
-            if dyed is not None:
-                rows.append({**row, "image": dyed, "color": color, "dyed": True})
-    return rows
+def read_prepared_archive(path: Path) -> list[dict[str, Any]]:
+    cv2.setNumThreads(1)
+    return [to_side(row) for row in read_archive(path)]
 
 
 def load_prepared(path: Path, split: str) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
-    """Images `(N, 144, 144, 3)` uint8, object masks `(N, 144, 144)` bool (all False where unknown), and rows."""
+    """Images `(N, 192, 192, 3)` uint8, object masks `(N, 192, 192)` bool (all False where unknown), and rows."""
     with safe_open(path, "np") as file:
-        rows = json.loads(file.metadata()["rows"])
-        keep = [i for i, row in enumerate(rows) if row["split"] == split]
-        return file.get_tensor("images")[keep], file.get_tensor("objects")[keep], [rows[i] for i in keep]
+        rows = json.loads(file.metadata()[split])
+        objects = np.unpackbits(file.get_tensor(f"{split}.objects"), axis=-1).astype(bool)
+        return file.get_tensor(f"{split}.images"), objects, rows
+
+
+def load_rows(path: Path, split: str) -> list[dict[str, Any]]:
+    """The rows alone."""
+    with safe_open(path, "np") as file:
+        rows: list[dict[str, Any]] = json.loads(file.metadata()[split])
+    return rows
 
 
 def main(
@@ -74,20 +64,25 @@ def main(
     out: Annotated[Path, typer.Option(help="the file to write")],
 ) -> None:
     """Prepare the photos for training."""
-    source = [row for path in photos for row in read_archive(path)]
     with ProcessPoolExecutor() as pool:
-        expanded = pool.map(expand, source, range(len(source)), chunksize=16)
-        rows = [row for group in tqdm(expanded, total=len(source), desc="prepare", disable=None) for row in group]
-    images = np.stack([row.pop("image") for row in rows])
-    empty = np.zeros(images.shape[1:3], bool)
-    objects = np.stack([empty if row["object"] is None else row["object"] for row in rows])
-    for row in rows:
-        row["has_object"] = row.pop("object") is not None
-        row.pop("trimap", None)
+        rows = [row for part in pool.map(read_prepared_archive, photos) for row in part]
+    tensors, metadata = {}, {}
+    for split in ("train", "test"):
+        part = [row for row in rows if row["split"] == split]
+        empty = np.zeros((SIDE, SIDE), bool)
+        objects = np.stack([empty if row["object"] is None else row["object"] for row in part])
+        tensors[f"{split}.images"] = np.stack([row["image"] for row in part])
+        tensors[f"{split}.objects"] = np.packbits(objects, axis=-1)
+        kept = [{key: value for key, value in row.items() if key not in ("image", "object")} for row in part]
+        metadata[split] = json.dumps(
+            [{**row, "has_object": source["object"] is not None} for row, source in zip(kept, part, strict=True)]
+        )
+        for kind, number in sorted(Counter(row["kind"] for row in part).items()):
+            masks = sum(row["kind"] == kind and row["object"] is not None for row in part)
+            colors = sum(row["kind"] == kind and row["color"] is not None for row in part)
+            print(f"{split} {kind}: {number} photos, {colors} with a colour, {masks} with the thing's pixels")
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"images": images, "objects": objects}, out, {"rows": json.dumps(rows)})
-    dyed = sum("dyed" in row for row in rows)
-    print(f"{len(rows)} rows ({dyed} dyed), {sum(row['has_object'] for row in rows)} with an object mask -> {out}")
+    save_file(tensors, out, metadata)
 
 
 if __name__ == "__main__":

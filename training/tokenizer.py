@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +15,7 @@ from transformers import CLIPTokenizer
 from training.captions import random_caption
 
 MAX_LENGTH = 32
-MERGES = 100  # few enough that the rarest words ("abyssinian") stay in pieces
+MERGES = 400  # most words are one token, and so learn apart from others; the rarest stay in pieces
 
 
 def learn_merges(counts: Counter[str], number: int) -> list[tuple[str, str]]:
@@ -47,37 +46,18 @@ def merge(pieces: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
     return tuple(joined)
 
 
-def build_tokenizer(rows: list[dict[str, Any]], folder: Path) -> CLIPTokenizer:
+def build_tokenizer(rows: list[dict[str, Any]], folder: Path, merges: int = MERGES) -> CLIPTokenizer:
     """Learn a vocabulary from captions of `rows`, write it to `folder` and load it as diffusers does."""
     rng = np.random.default_rng(0)
     words = (word for row in rows for _ in range(4) for word, _ in random_caption(row, rng))
     counts = Counter(piece for word in words for piece in word.replace("-", " - ").split())
-    merges = learn_merges(counts, MERGES)
+    pairs = learn_merges(counts, merges)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in merges)]
+    tokens = [*alphabet, *(letter + "</w>" for letter in alphabet), *("".join(pair) for pair in pairs)]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}, ensure_ascii=False))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in merges)]) + "\n")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *(" ".join(pair) for pair in pairs)]) + "\n")
     config = {"model_max_length": MAX_LENGTH, "pad_token": "<|endoftext|>", "tokenizer_class": "CLIPTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
-    return CLIPTokenizer.from_pretrained(folder)
-
-
-def choose_tokenizer(
-    rows: list[dict[str, Any]], folder: Path, *, start_from: Path | None, resumed: bool
-) -> CLIPTokenizer:
-    """The tokenizer of a run, in `folder`: that of the weights which it goes on from, else one learnt from `rows`.
-
-    Args:
-        rows: Of the photos.
-        folder: Where the run keeps it.
-        start_from: A model whose weights the run starts from, if any.
-        resumed: Whether the run goes on from its own checkpoint, and so with the tokenizer that is there.
-    """
-    if resumed:
-        return CLIPTokenizer.from_pretrained(folder)
-    if start_from is None:
-        return build_tokenizer(rows, folder)
-    shutil.copytree(start_from / "tokenizer", folder, dirs_exist_ok=True)
     return CLIPTokenizer.from_pretrained(folder)

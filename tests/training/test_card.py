@@ -84,7 +84,7 @@ def test_the_card_tells_what_is_on_disk(model_folder: Path, backbone: Backbone, 
     assert str(tmp_path) not in text
     lines = (model / "ATTRIBUTION.txt").read_text().splitlines()
     assert [line for line in lines if line.startswith("https://example")] == ["https://example.org/1"]
-    assert parameters(model / "unet") == sum(weight.numel() for weight in backbone.unet.parameters())
+    assert parameters(model / "unet") == sum(weight.numel() for weight in backbone.denoiser.parameters())
     assert "the one before" not in text and "--start-from version" not in text
     stages = json.loads((model / "training.json").read_text())
     assert [row["version"] for row in stages] == [1, 1, 1]

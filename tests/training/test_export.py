@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,8 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from backbones.loading import load_backbone
-from backbones.text import encode_prompt
 from training import export
-from training.captions import known_words
+from training.captions import known_words, words_by_kind
 from training.denoiser import build_scheduler, build_text_encoder
 from training.tokenizer import build_tokenizer
 
@@ -19,7 +19,9 @@ from training.tokenizer import build_tokenizer
 def test_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "MAX_SHARD", "200KB")
     torch.manual_seed(0)
-    tokenizer = build_tokenizer([{"flower": "rose", "color": "red"}], tmp_path / "denoiser" / "tokenizer")
+    rows = [{"kind": "flower", "thing": "rose", "things": "roses", "names": [], "color": "red", "background": None}]
+    tokenizer = build_tokenizer(rows, tmp_path / "denoiser" / "tokenizer")
+    (tmp_path / "denoiser" / "words.json").write_text(json.dumps(words_by_kind(rows)))
     text_encoder = build_text_encoder(tokenizer)
     text_encoder.save_pretrained(tmp_path / "denoiser" / "text_encoder")
     unet = UNet2DConditionModel(
@@ -39,9 +41,12 @@ def test_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     export.main(tmp_path / "autoencoder", tmp_path / "denoiser", tmp_path / "model")
     backbone = load_backbone(tmp_path / "model", device="cpu")
-    assert backbone.known_words == set(known_words())
+    assert backbone.known_words == set(known_words(words_by_kind(rows)))
+    words = json.loads((tmp_path / "model" / "edit_real.json").read_text())["words"]
+    assert words["flowers"] == ["rose", "roses"]
+    assert "red" in words["colours"]
     assert backbone.vae.config.scaling_factor == 0.5
-    torch.testing.assert_close(backbone.alphas_cumprod.float(), build_scheduler().alphas_cumprod)
-    latents, embeds = torch.randn(1, 4, 8, 8), encode_prompt(backbone, "a red rose")
-    expected = unet(latents, torch.tensor([5]), embeds).sample
-    torch.testing.assert_close(backbone.noise_pred(latents, 5, embeds), expected, atol=2e-2, rtol=2e-2)
+    torch.testing.assert_close(backbone.levels.signal.float() ** 2, build_scheduler().alphas_cumprod)
+    latents, condition = torch.randn(1, 4, 8, 8), backbone.condition(["a red rose"])
+    expected = unet(latents, torch.tensor([5]), condition.embeds).sample
+    torch.testing.assert_close(backbone.predict(latents, 5, condition).noise, expected, atol=2e-2, rtol=2e-2)
