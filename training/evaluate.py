@@ -44,7 +44,6 @@ from workshop.command import run_command
 from workshop.overlap import iou
 from workshop.tables import markdown
 
-MAP_LEVELS = 10  # noise levels at which a photo's attention is looked at
 THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 SMALL = 0.25  # of the frame: an animal that fills less is judged apart too
 GOALS = {
