@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.reading import UNREADABLE, read_json, reason_of
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 STABLE_DIFFUSION_GUIDANCE = 7.5
@@ -50,9 +49,10 @@ def load_backbone(
         text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", use_safetensors=True)
         tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
         scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EditRealError(f"expected a readable diffusers model in safetensors at {folder}, got: {reason}") from error
+    except UNREADABLE as error:
+        raise EditRealError(
+            f"expected a readable diffusers model in safetensors at {folder}, got: {reason_of(error)}"
+        ) from error
     for network, network_dtype in ((unet, dtype), (vae, torch.float32), (text_encoder, dtype)):
         network.requires_grad_(False).eval().to(device)
         if network.dtype != network_dtype:
@@ -105,14 +105,6 @@ def check_family(folder: Path) -> None:
             f"expected a text-to-image model whose UNet takes {vae.get('latent_channels')} channels, got one that "
             f"takes {unet.get('in_channels')} (an inpainting or depth model) at {folder}"
         )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return content
-    except (OSError, ValueError) as error:
-        raise EditRealError(f"expected a readable JSON file at {path}, got: {error}") from error
 
 
 def schedule_values(scheduler: DDIMScheduler) -> dict[str, Any]:

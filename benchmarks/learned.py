@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from PIL import Image
-from safetensors import SafetensorError
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from transformers import CLIPModel, CLIPProcessor, ViTModel
 
 from backbones.errors import EditRealError
+from backbones.reading import UNREADABLE, reason_of
 from benchmarks.measures import to_tensor
 
 CLIP = "openai/clip-vit-large-patch14"
@@ -209,9 +209,8 @@ def _load_network(kind: Any, folder: Path, device: str | torch.device, **options
 def _read(kind: Any, folder: Path, **options: Any) -> Any:
     try:
         return kind.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EditRealError(f"expected a readable {kind.__name__} at {folder}, got: {reason}") from error
+    except UNREADABLE as error:
+        raise EditRealError(f"expected a readable {kind.__name__} at {folder}, got: {reason_of(error)}") from error
 
 
 def _find(name: str | Path) -> Path:

@@ -15,8 +15,8 @@ from PIL import Image
 from benchmarks.edits import Edit
 from benchmarks.methods import OURS
 from benchmarks.report import SHEET
-from editing.page import document
-from editing.sheet import draw_sheet
+from editing.pictures.page import document
+from editing.pictures.sheet import draw_sheet
 
 SAMPLES = 8  # edits in the sheet
 SIDE = 288  # pixels of a picture's longer side in the page

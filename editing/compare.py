@@ -15,17 +15,19 @@ import torch
 from PIL import Image
 
 from backbones.backbone import Backbone
+from backbones.inpainting import load_inpainting
 from backbones.loading import load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, with_alpha
-from backbones.saving import save_photo, write_picture, written_whole
+from backbones.saving import check_folder, make_folder, save_photo, write_picture, written_whole
+from editing.blended import latent_mask
 from editing.edit import Editor, EditResult, trajectory_geometry
-from editing.folder import check_folder, make_folder
-from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo, latent_mask, load_inpainting
+from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo
 from editing.likeness import edge_correlation, ssim
-from editing.page import comparison_page
+from editing.pictures.overlay import overlay_mask
+from editing.pictures.page import comparison_page
+from editing.pictures.sheet import draw_sheet
 from editing.settings import InpaintSettings, split_settings
-from editing.sheet import draw_sheet, overlay_mask
 from editing.verdict import measure_change, psnr
 from inversion.ddim import Callback
 from masks.user_mask import MaskSource, read_mask
@@ -239,7 +241,7 @@ def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seco
     # What is drawn at the photo's size is drawn inside the mask alone.
     if isinstance(result, EditResult) or result.settings["method"] == "blended":
         seen, drawn = to_unit(to_pixels(edit.photo, geometry)[0]), np.asarray(result.drawn) / 255
-        outside = ~latent_mask(mask > 0, geometry.box, *geometry.working_size)
+        outside = ~latent_mask(geometry.crop(mask) > 0, *geometry.working_size)
         similarity, ratio = ssim(drawn, seen, outside), psnr(drawn, seen, outside)
     measures = {
         **measure_change(photo, after, mask),

@@ -21,7 +21,7 @@ from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.text import encode_captions, encode_prompt
 from editing.align import Alignment, only_colors_change, reweighted_words
-from editing.heat import heat_images
+from editing.pictures.heat import heat_images
 from editing.planned import PlannedEdit
 from editing.progress import Progress
 from editing.region import EditRegion
@@ -34,9 +34,9 @@ from inversion.invert import invert
 from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps, AttentionRecorder, record_maps
-from masks.composite import composite_part, enlarge_edit
+from masks.composite import composite, enlarge_edit
 from masks.local_blend import blend_latents
-from masks.refine import feather_part, refine_mask
+from masks.refine import feather_inside, refine_mask
 
 MAP_STEPS = 10  # noise levels at which the photo's own attention is looked at
 PHOTOS_KEPT = 4  # of those that an editor inverted, for edits that do not hand them over again
@@ -245,7 +245,7 @@ class Editor:
         regions = [one.region for one in planned]
         captions = [planned[0].alignment.source, *(one.alignment.target for one in planned)]
         source_embeds, target_embeds = encode_captions(backbone, captions).split([1, len(planned)])
-        maps, part = self.attention(trajectory), _part(np.asarray(photo.image), geometry)
+        maps, part = self.attention(trajectory), geometry.crop(np.asarray(photo.image))
         cells = [region.covered_cells(maps, part, geometry, *trajectory.latents.shape[-2:]) for region in regions]
         with self._bar("edit", trajectory.steps) as callback:
             sampled = sample_edits(
@@ -315,10 +315,11 @@ def _finish(
     ceiling, reconstruction, edited = (to_unit(pixels) for pixels in decode(backbone, latents))
     soft = region.soft_mask(maps, sampled.target_maps(index), geometry)
     pixels = np.asarray(photo.image)
-    part = _part(pixels, geometry)
+    part = geometry.crop(pixels)
     texture = _texture(alignment, settings)
     enlarged = enlarge_edit(part, reconstruction, edited, keep_detail=settings.keep_detail, texture=texture)
-    result, mask = composite_part(pixels, geometry.box, enlarged, _feathered_mask(soft, part, region, geometry))
+    mask = _feathered_mask(soft, part, region, geometry)
+    result = geometry.paste(composite(part, enlarged, geometry.crop(mask)), pixels)
     metrics = measure(
         working=to_unit(to_pixels(photo, geometry)[0]),
         ceiling=ceiling,
@@ -365,9 +366,10 @@ def _finish(
 
 
 def _feathered_mask(soft: torch.Tensor, part: np.ndarray, region: EditRegion, geometry: Geometry) -> np.ndarray:
-    """The soft mask at the photo's resolution, feathered, `(H, W)` uint8 of the part; what the user excludes is 0."""
+    """The soft mask at the photo's resolution, feathered, `(H, W)` uint8 of the photo; what the user excludes is 0."""
     fine = region.fine_mask(soft, part, geometry)
-    return feather_part(fine, geometry.box, geometry.photo_size[::-1], region.settings.feather * max(fine.shape))
+    whole = geometry.paste(fine, np.zeros(geometry.photo_size[::-1], bool))
+    return feather_inside(whole, region.settings.feather * max(fine.shape))
 
 
 def _texture(alignment: Alignment, settings: EditSettings) -> float:
@@ -375,12 +377,6 @@ def _texture(alignment: Alignment, settings: EditSettings) -> float:
     if settings.texture is not None:
         return settings.texture
     return float(only_colors_change(alignment, reweighted_words(alignment, settings.reweight)))
-
-
-def _part(pixels: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """What the model sees of the photo's pixels, at their own size, `(H, W, 3)` uint8."""
-    left, top, right, bottom = geometry.box
-    return pixels[top:bottom, left:right]
 
 
 def _working_mask(soft: torch.Tensor, cells: torch.Tensor | None, working: np.ndarray) -> np.ndarray:

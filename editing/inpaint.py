@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,40 +12,28 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.geometry import plan_geometry
+from backbones.geometry import Geometry, plan_geometry
+from backbones.inpainting import load_inpainting
 from backbones.latents import decode, encode
-from backbones.loading import (
-    STABLE_DIFFUSION_GUIDANCE,
-    default_dtype,
-    find_device,
-    find_folder,
-    load_backbone,
-    read_json,
-)
+from backbones.loading import STABLE_DIFFUSION_GUIDANCE, load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
-from backbones.pixels import to_pixels, to_unit, with_alpha
+from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.saving import save_photo
-from backbones.text import encode_prompt, parse_caption
+from backbones.text import parse_caption
+from editing.blended import inpaint_blended, latent_mask
 from editing.progress import Progress
 from editing.settings import InpaintSettings, with_options
 from editing.verdict import measure_change, warn_of_captions
 from inversion.ddim import Callback
-from inversion.guidance import guide
-from inversion.schedule import make_schedule
-from inversion.steps import ddim_step
-from masks.composite import composite_part, enlarge_edit
-from masks.local_blend import blend_latents
-from masks.refine import feather_part
+from masks.composite import composite, enlarge_edit
+from masks.refine import feather_inside
 from masks.user_mask import MaskSource, read_mask
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionInpaintPipeline
-
-CHANNELS = 9  # of an inpainting UNet: noisy latents, mask, and the masked photo's latents
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +59,7 @@ class InpaintResult:
     photo: Photo
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the image, with the photo's EXIF and colour profile; see `photo.save_photo`."""
+        """Write the image, with the photo's EXIF and colour profile; see `saving.save_photo`."""
         save_photo(self.image, path, self.photo, overwrite=overwrite)
 
 
@@ -132,27 +121,21 @@ def inpaint_photo(
     progress: bool | Callback = False,
 ) -> InpaintResult:
     """`inpaint_real` with everything loaded: the mask `(H, W)` bool, and the model that the method needs."""
-    pixels = np.asarray(photo.image)
-    left, top, right, bottom = box = check_mask_in_region(mask, photo.size, region)
-    inside = np.zeros_like(mask)
-    inside[top:bottom, left:right] = part_mask = mask[top:bottom, left:right]
+    geometry = check_mask_in_region(mask, photo.size, region)
+    pixels, inside = np.asarray(photo.image), geometry.paste(geometry.crop(mask), np.zeros_like(mask))
+    part = geometry.crop(pixels)
     with Progress("inpaint", settings.steps, progress) as callback:
-        if settings.method == "blended":
-            assert isinstance(model, Backbone)
-            drawn = _draw_blended(model, photo, caption, inside, settings, region, callback)
-        else:
-            assert not isinstance(model, Backbone)
-            drawn = _draw_full_size(model, pixels, caption, inside, settings, callback)[top:bottom, left:right]
+        drawn = INPAINTINGS[settings.method](model, photo, caption, inside, geometry, settings, callback)
     # There is no reconstruction whose detail could be told from the drawing's, so the drawing itself is enlarged.
-    enlarged = enlarge_edit(pixels[top:bottom, left:right], drawn, drawn, keep_detail=False)
-    feathered = feather_part(part_mask, box, mask.shape, settings.feather * max(part_mask.shape))
-    result, fine_mask = composite_part(pixels, box, enlarged, feathered)
+    enlarged = enlarge_edit(part, drawn, drawn, keep_detail=False)
+    feathered = feather_inside(inside, settings.feather * max(part.shape))
+    result = geometry.paste(composite(part, enlarged, geometry.crop(feathered)), pixels)
     captions = [] if model is None else [parse_caption(model.tokenizer, caption)]
     return InpaintResult(
         image=with_alpha(Image.fromarray(result), photo),
-        mask=Image.fromarray(fine_mask),
-        drawn=Image.fromarray(np.rint(drawn * 255).astype(np.uint8)),
-        metrics=measure_change(pixels, result, fine_mask),
+        mask=Image.fromarray(feathered),
+        drawn=unit_to_image(drawn),
+        metrics=measure_change(pixels, result, feathered),
         warnings=warn_of_captions(captions, getattr(model, "known_words", None)),
         settings={"caption": caption, "region": region, **dataclasses.asdict(settings)},
         photo=photo,
@@ -161,80 +144,21 @@ def inpaint_photo(
 
 def check_mask_in_region(
     mask: np.ndarray, photo_size: tuple[int, int], region: tuple[int, int, int, int] | None
-) -> tuple[int, int, int, int]:
-    """The box (left, top, right, bottom) of the photo that is worked on, of which the mask must hold a part.
+) -> Geometry:
+    """The part of the photo that is worked on, at no model's size; the mask must be white somewhere in it.
 
     Raises:
         EditRealError: The region does not fit the photo, or the mask `(H, W)` bool has no white pixel there.
     """
-    # Only the box is asked for, which no working size changes.
-    left, top, right, bottom = box = plan_geometry(photo_size, 1, 1, region).box
-    if not mask[top:bottom, left:right].any():
-        raise EditRealError(f"expected a mask with white pixels in the region {box}, got none there; move one of them")
-    return box
+    geometry = plan_geometry(photo_size, 1, 1, region)
+    if not geometry.crop(mask).any():
+        raise EditRealError(
+            f"expected a mask with white pixels in the region {geometry.box}, got none there; move one of them"
+        )
+    return geometry
 
 
-@torch.no_grad()
-def inpaint_blended(
-    backbone: Backbone,
-    latents: torch.Tensor,
-    caption: str,
-    mask: torch.Tensor,
-    *,
-    steps: int = 50,
-    guidance_scale: float = STABLE_DIFFUSION_GUIDANCE,
-    seed: int = 0,
-    callback: Callback | None = None,
-) -> torch.Tensor:
-    """Blended latent diffusion with the DDIM sampler (Avrahami et al., SIGGRAPH 2023, algorithm 1).
-
-    After every step `z = m z_fg + (1 - m) z_bg`, where `z_fg` was denoised towards the caption and `z_bg` is the
-    photo with fresh noise of that level; at the end `z_bg` is the photo.
-
-    Args:
-        backbone: The model.
-        latents: The photo's, `(1, C, h, w)`.
-        caption: What the result should show.
-        mask: What is drawn anew, `(h, w)` bool, such as `latent_mask` gives.
-        steps: Of the schedule.
-        guidance_scale: How strongly the drawing follows the caption.
-        seed: Of all noise.
-        callback: Called after every step.
-
-    Returns:
-        `(1, C, h, w)`.
-    """
-    schedule, generator = make_schedule(backbone, steps), torch.Generator().manual_seed(seed)
-    prompt_embeds = torch.cat([encode_prompt(backbone, ""), encode_prompt(backbone, caption)])
-    drawn = torch.randn(latents.shape, generator=generator).to(latents)
-    for i, timestep in enumerate(schedule.timesteps):
-        alpha_prod_t, alpha_prod_t_prev = schedule.alpha_prods[i : i + 2]
-        noise_pred = backbone.noise_pred(drawn.expand(2, -1, -1, -1), timestep, prompt_embeds)
-        noise_pred_uncond, noise_pred_cond = noise_pred.chunk(2)
-        guided = guide(noise_pred_uncond, noise_pred_cond, guidance_scale)
-        drawn = ddim_step(drawn, guided, alpha_prod_t, alpha_prod_t_prev)
-        known = latents
-        if i + 1 < steps:
-            noise = torch.randn(latents.shape, generator=generator).to(latents)
-            known = alpha_prod_t_prev**0.5 * latents + (1 - alpha_prod_t_prev) ** 0.5 * noise
-        drawn = blend_latents(drawn, known, mask.float())
-        if callback:
-            callback(i, drawn)
-    return drawn
-
-
-def latent_mask(mask: np.ndarray, box: tuple[int, int, int, int], height: int, width: int) -> np.ndarray:
-    """The cells of a `height` x `width` grid over `box` that hold any pixel of the mask `(H, W)`, bool."""
-    left, top, right, bottom = box
-    cells = mask[top:bottom, left:right]
-    for axis, count in ((0, height), (1, width)):
-        size = cells.shape[axis]
-        spans = [slice(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
-        cells = np.stack([np.take(cells, range(span.start, span.stop), axis).any(axis) for span in spans], axis)
-    return cells
-
-
-def inpaint_telea(image: np.ndarray, mask: np.ndarray, radius: float = 5.0) -> np.ndarray:
+def inpaint_telea(image: np.ndarray, mask: np.ndarray, radius: float) -> np.ndarray:
     """Fills the mask from its border by fast marching (Telea 2004): the floor that knows no words.
 
     Args:
@@ -248,67 +172,22 @@ def inpaint_telea(image: np.ndarray, mask: np.ndarray, radius: float = 5.0) -> n
     return cv2.inpaint(np.ascontiguousarray(image), mask.astype(np.uint8) * 255, radius, cv2.INPAINT_TELEA)
 
 
-def load_inpainting(
-    model: str | Path, device: str | torch.device | None = None, dtype: torch.dtype | None = None
-) -> StableDiffusionInpaintPipeline:
-    """Load a Stable Diffusion model that was trained to inpaint, in safetensors.
-
-    Args:
-        model: A folder in diffusers' layout, or the id of a model on the Hugging Face hub.
-        device: As in `load_backbone`.
-        dtype: Of all networks, the autoencoder among them, since diffusers' pipeline knows a single one.
-
-    Raises:
-        EditRealError: The model cannot be found, reached or read, or is no inpainting model.
-    """
-    folder = find_folder(str(model))
-    if not (folder / "model_index.json").is_file():
-        raise EditRealError(f"expected a diffusers pipeline folder at {folder}, got one without model_index.json")
-    channels = read_json(folder / "unet" / "config.json").get("in_channels")
-    if channels != CHANNELS:
-        raise EditRealError(
-            f"expected an inpainting model, whose UNet takes {CHANNELS} channels, got one that takes {channels} at "
-            f"{folder}; pass the folder or hub id of one, or choose the method 'blended'"
-        )
-    device = find_device(device)
-    from diffusers import StableDiffusionInpaintPipeline  # brings much that nothing else here needs
-
-    try:
-        pipeline = StableDiffusionInpaintPipeline.from_pretrained(
-            folder,
-            use_safetensors=True,
-            local_files_only=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EditRealError(
-            f"expected a readable inpainting pipeline in safetensors at {folder}, got: {reason}"
-        ) from error
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device, dtype or default_dtype(device))
-
-
 def inpaint_pipeline(
-    model: str | Path | StableDiffusionInpaintPipeline,
+    pipeline: StableDiffusionInpaintPipeline,
     image: Image.Image,
     mask: np.ndarray,
     caption: str,
     *,
-    steps: int = 50,
-    guidance_scale: float = STABLE_DIFFUSION_GUIDANCE,
-    seed: int = 0,
-    padding: int = 32,
-    device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    steps: int,
+    guidance_scale: float,
+    seed: int,
+    padding: int,
     callback: Callback | None = None,
 ) -> Image.Image:
     """Fills the mask with a model trained to inpaint, at the full resolution of the crop around it.
 
     Args:
-        model: A folder in diffusers' layout, a hub id, or what `load_inpainting` returned.
+        pipeline: What `load_inpainting` returned.
         image: RGB.
         mask: `(H, W)` bool.
         caption: What the result should show.
@@ -316,25 +195,18 @@ def inpaint_pipeline(
         guidance_scale: How strongly the filling follows the caption.
         seed: Of the noise.
         padding: Pixels around the mask that the crop holds beside it.
-        device: As in `load_backbone`, where a model is loaded.
-        dtype: The same.
         callback: Called after every step.
 
     Returns:
         RGB of the same size.
-
-    Raises:
-        EditRealError: The model cannot be loaded, or is no inpainting model.
     """
-    if isinstance(model, str | Path):
-        model = load_inpainting(model, device, dtype)
 
     def told(_: object, step: int, timestep: object, tensors: dict[str, Any]) -> dict[str, Any]:
         if callback:
             callback(step, tensors["latents"])
         return {}
 
-    filled: Image.Image = model(
+    filled: Image.Image = pipeline(
         prompt=caption,
         image=image,
         mask_image=Image.fromarray(mask.astype(np.uint8) * 255),
@@ -348,24 +220,24 @@ def inpaint_pipeline(
     return filled
 
 
-def _draw_blended(
+def draw_blended(
     backbone: Backbone,
     photo: Photo,
     caption: str,
     mask: np.ndarray,
+    geometry: Geometry,
     settings: InpaintSettings,
-    region: tuple[int, int, int, int] | None,
     callback: Callback,
 ) -> np.ndarray:
-    """The region at the model's size, `(h, w, 3)` in [0, 1]."""
-    geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple, region)
+    """Blended latent diffusion, `(h, w, 3)` in [0, 1] at the model's size; arguments as in `INPAINTINGS`."""
+    geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple, geometry.box)
     latents = encode(backbone, to_pixels(photo, geometry))
-    grown = torch.from_numpy(latent_mask(mask, geometry.box, *latents.shape[-2:])).to(latents.device)
+    cells = torch.from_numpy(latent_mask(geometry.crop(mask), *latents.shape[-2:])).to(latents.device)
     drawn = inpaint_blended(
         backbone,
         latents,
         caption,
-        grown,
+        cells,
         steps=settings.steps,
         guidance_scale=settings.guidance_scale or backbone.guidance_scale,
         seed=settings.seed,
@@ -374,28 +246,51 @@ def _draw_blended(
     return to_unit(decode(backbone, drawn)[0])
 
 
-def _draw_full_size(
-    pipeline: StableDiffusionInpaintPipeline | None,
-    pixels: np.ndarray,
+def draw_with_pipeline(
+    pipeline: StableDiffusionInpaintPipeline,
+    photo: Photo,
     caption: str,
     mask: np.ndarray,
+    geometry: Geometry,
     settings: InpaintSettings,
     callback: Callback,
 ) -> np.ndarray:
-    """The whole photo as the pipeline, or Telea without one, fills it, `(H, W, 3)` in [0, 1]."""
-    if pipeline is None:
-        filled = inpaint_telea(pixels, mask, settings.radius)
-    else:
-        image = inpaint_pipeline(
-            pipeline,
-            Image.fromarray(pixels),
-            mask,
-            caption,
-            steps=settings.steps,
-            guidance_scale=settings.guidance_scale or STABLE_DIFFUSION_GUIDANCE,
-            seed=settings.seed,
-            padding=settings.padding,
-            callback=callback,
-        )
-        filled = np.asarray(image)
-    return filled.astype(np.float32) / 255
+    """A model trained to inpaint, `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`."""
+    filled = inpaint_pipeline(
+        pipeline,
+        photo.image,
+        mask,
+        caption,
+        steps=settings.steps,
+        guidance_scale=settings.guidance_scale or STABLE_DIFFUSION_GUIDANCE,
+        seed=settings.seed,
+        padding=settings.padding,
+        callback=callback,
+    )
+    return geometry.crop(np.asarray(filled)).astype(np.float32) / 255
+
+
+def draw_telea(
+    model: None,
+    photo: Photo,
+    caption: str,
+    mask: np.ndarray,
+    geometry: Geometry,
+    settings: InpaintSettings,
+    callback: Callback,
+) -> np.ndarray:
+    """Telea's fast marching, `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`."""
+    filled = inpaint_telea(np.asarray(photo.image), mask, settings.radius)
+    return geometry.crop(filled).astype(np.float32) / 255
+
+
+INPAINTINGS: dict[str, Callable[..., np.ndarray]] = {
+    "blended": draw_blended,
+    "telea": draw_telea,
+    "pipeline": draw_with_pipeline,
+}
+"""What draws the region of a photo anew, by name.
+
+Each takes the model it needs, the photo, the caption, the mask (`(H, W)` bool at the photo's size, False outside the
+region), the geometry whose box is the region, the settings and a callback, and gives the region `(h, w, 3)` in [0, 1].
+"""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
-WINDOW_SIGMA, WINDOW_REACH = 1.5, 3.5  # of SSIM's Gaussian window, in pixels and in sigmas
+WINDOW_SIGMA, WINDOW_SIDE = 1.5, 11  # of SSIM's Gaussian window, in pixels
 STABILITY = (0.01**2, 0.03**2)  # SSIM's constants C1 and C2 for images in [0, 1]
 
 
@@ -47,7 +46,7 @@ def ssim_map(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The structural similarity around every pixel, `(H, W)`, of images `(H, W, 3)` in [0, 1]."""
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return gaussian_filter(values, (WINDOW_SIGMA, WINDOW_SIGMA, 0), truncate=WINDOW_REACH)
+        return cv2.GaussianBlur(values, (WINDOW_SIDE, WINDOW_SIDE), WINDOW_SIGMA, borderType=cv2.BORDER_REFLECT)
 
     x, y = image.astype(np.float64), reference.astype(np.float64)
     mean_x, mean_y = mean(x), mean(y)

@@ -60,21 +60,20 @@ class EditRegion:
         if not self.settings.local_blend:
             soft = torch.ones_like(soft)
         soft = torch.minimum(soft, 1 - protected)
-        size = (source.height, source.width)
+        crop, size = geometry.crop, (source.height, source.width)
         if self.include is not None:
-            soft = torch.maximum(soft, torch.from_numpy(shares(self.include, geometry.box, *size)).to(soft))
+            soft = torch.maximum(soft, torch.from_numpy(shares(crop(self.include), *size)).to(soft))
         if self.exclude is not None:
-            soft = torch.minimum(soft, 1 - torch.from_numpy(shares(self.exclude, geometry.box, *size)).to(soft))
+            soft = torch.minimum(soft, 1 - torch.from_numpy(shares(crop(self.exclude), *size)).to(soft))
         return soft
 
     def fine_mask(self, soft: torch.Tensor, part: np.ndarray, geometry: Geometry) -> np.ndarray:
         """The soft mask along the edges of the photo's part `(H, W, 3)`, with the user's own, `(H, W)` bool."""
         fine = refine_mask(soft.cpu().numpy(), part, self.settings.refinement)
-        left, top, right, bottom = geometry.box
         if self.include is not None:
-            fine |= self.include[top:bottom, left:right]
+            fine |= geometry.crop(self.include)
         if self.exclude is not None:
-            fine &= ~self.exclude[top:bottom, left:right]
+            fine &= ~geometry.crop(self.exclude)
         return fine
 
     def covered_cells(
@@ -99,7 +98,7 @@ class EditRegion:
             return None
         small = shrink(part)
         fine = refine_mask(self.soft_mask(source, None, geometry).cpu().numpy(), small, self.settings.refinement)
-        filled = shares(fine, (0, 0, small.shape[1], small.shape[0]), height, width)
+        filled = shares(fine, height, width)
         return torch.from_numpy(filled > self.settings.cell_share).to(source.cross.device)
 
     def _words(self, maps: AttentionMaps, words: Sequence[Word]) -> torch.Tensor:

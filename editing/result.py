@@ -10,7 +10,9 @@ from PIL import Image
 
 from backbones.photo import Photo
 from backbones.saving import save_photo
-from editing.sheet import draw_sheet, format_metrics, overlay_heat, overlay_mask
+from editing.pictures.overlay import overlay_heat, overlay_mask
+from editing.pictures.sheet import draw_sheet
+from editing.verdict import format_metrics
 from inversion.trajectory import Trajectory
 
 

@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 CONTROLS = ("replace", "refine")
-INPAINTINGS = ("blended", "telea", "pipeline")
 
 
 def _rules() -> Collection[str]:
@@ -35,6 +34,12 @@ def _refinements() -> Collection[str]:
     from masks.refine import REFINEMENTS
 
     return REFINEMENTS
+
+
+def _inpaintings() -> Collection[str]:
+    from editing.inpaint import INPAINTINGS
+
+    return INPAINTINGS
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +208,7 @@ class InpaintSettings:
         help="blended latent diffusion, which takes any model; `pipeline`, a model trained to inpaint; or `telea`, "
         "which needs none",
         group="inpainting",
-        choices=INPAINTINGS,
+        choices=_inpaintings,
     )
     steps: int = option(
         InversionSettings.steps,

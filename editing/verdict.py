@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -141,3 +142,16 @@ def warn_of_captions(captions: Sequence[Caption], known_words: frozenset[str] | 
                 "(`edit-real models` lists its words)"
             )
     return warnings
+
+
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """The figures of an edit in one line, without those that do not apply."""
+    units = {
+        "ceiling_psnr": ("autoencoder's ceiling", "dB"),
+        "reconstruction_psnr": ("reconstruction", "dB"),
+        "outside_psnr": ("outside the mask before compositing", "dB"),
+        "mask_share": ("mask", "% of the photo"),
+        "change_inside": ("change inside", "%"),
+    }
+    known = {key: value for key, value in metrics.items() if not math.isnan(value)}
+    return " · ".join(f"{label} {known[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in known)

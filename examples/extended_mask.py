@@ -8,7 +8,8 @@ from sklearn.datasets import load_sample_image
 
 from backbones import load_backbone
 from editing import Editor
-from editing.sheet import draw_sheet, overlay_mask
+from editing.pictures.overlay import overlay_mask
+from editing.pictures.sheet import draw_sheet
 
 
 def main(out: Path = Path("out/examples")) -> None:

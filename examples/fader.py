@@ -6,7 +6,7 @@ from sklearn.datasets import load_sample_image
 
 from backbones import load_backbone
 from editing import Editor, EditSettings
-from editing.sheet import draw_strip
+from editing.pictures.sheet import draw_strip
 
 WEIGHTS = (-1.0, 0.0, 0.5, 1.0, 2.0, 4.0)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from editing import edit_generated
-from editing.sheet import draw_strip
+from editing.pictures.sheet import draw_strip
 
 
 def main(out: Path = Path("out/examples")) -> None:

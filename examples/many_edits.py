@@ -6,7 +6,7 @@ from sklearn.datasets import load_sample_image
 
 from backbones import load_backbone
 from editing import Editor
-from editing.sheet import draw_strip
+from editing.pictures.sheet import draw_strip
 
 COLORS = ("pink", "red", "yellow", "purple", "white")
 

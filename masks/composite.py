@@ -42,10 +42,13 @@ def enlarge_edit(
     model = fit_local_linear(reconstruction, change, DETAIL_RADIUS, DETAIL_EPSILON)
     unexplained = change - model.apply(reconstruction.astype(np.float32))
     full = photo.astype(np.float32) / 255
-    result = full + model.apply(full) + cv2.resize(unexplained, size, interpolation=cv2.INTER_CUBIC)
+    result = model.apply(full)
+    result += full
+    result += cv2.resize(unexplained, size, interpolation=cv2.INTER_CUBIC)
     if texture:
         result += _missing_shades(full, result, model, texture)[..., None]
-    return np.clip(result * 255, 0, 255)
+    result *= 255
+    return np.clip(result, 0, 255, out=result)
 
 
 def _missing_shades(photo: np.ndarray, result: np.ndarray, model: LocalLinearModel, texture: float) -> np.ndarray:
@@ -72,28 +75,15 @@ def composite(photo: np.ndarray, edited: np.ndarray, mask: np.ndarray) -> np.nda
         photo: `(H, W, 3)` uint8.
         edited: `(H, W, 3)` float in [0, 255].
         mask: `(H, W)` uint8.
-    """
-    weight = mask.astype(np.float32)[..., None] / 255
-    blended = np.rint(photo + weight * (edited - photo)).clip(0, 255).astype(np.uint8)
-    return np.where(mask[..., None] == 0, photo, blended)
-
-
-def composite_part(
-    photo: np.ndarray, box: tuple[int, int, int, int], edited: np.ndarray, mask: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Blends an edited part into the whole photo.
-
-    Args:
-        photo: `(H, W, 3)` uint8.
-        box: The part's (left, top, right, bottom).
-        edited: The part, `(h, w, 3)` float in [0, 255].
-        mask: Of the part, `(h, w)` uint8.
 
     Returns:
-        The photo with the edit, `(H, W, 3)` uint8, and the mask of the whole, `(H, W)` uint8, 0 outside the box.
+        `(H, W, 3)` uint8.
     """
-    left, top, right, bottom = box
-    whole, whole_mask = photo.astype(np.float32), np.zeros(photo.shape[:2], np.uint8)
-    whole[top:bottom, left:right] = edited
-    whole_mask[top:bottom, left:right] = mask
-    return composite(photo, whole, whole_mask), whole_mask
+    result = photo.copy()
+    left, top, width, height = cv2.boundingRect(mask)
+    bounds = np.s_[top : top + height, left : left + width]
+    before, weight = photo[bounds].astype(np.float32), mask[bounds].astype(np.float32)[..., None] / 255
+    blended = before + weight * (edited[bounds].astype(np.float32, copy=False) - before)
+    blended = np.rint(blended, out=blended).clip(0, 255, out=blended).astype(np.uint8)
+    np.copyto(result[bounds], blended, where=weight > 0)
+    return result

@@ -90,31 +90,24 @@ def clean(mask: np.ndarray) -> np.ndarray:
 
 
 def feather_inside(mask: np.ndarray, radius: float) -> np.ndarray:
-    """Fades a mask out over `radius` pixels strictly inside itself: `(H, W)` bool -> uint8, 0 wherever it was False."""
-    if not mask.any() or mask.all() or radius < 1:
-        return mask.astype(np.uint8) * 255
-    distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.where(mask, np.rint(np.clip(distance / radius, 1 / 255, 1) * 255), 0).astype(np.uint8)
-
-
-def feather_part(
-    mask: np.ndarray, box: tuple[int, int, int, int], photo_shape: tuple[int, int], radius: float
-) -> np.ndarray:
-    """`feather_inside` for a part of a photo: the mask fades where the part ends too, unless the photo ends there.
+    """Fades a mask out over `radius` pixels strictly inside itself; where the frame ends it does not fade.
 
     Args:
-        mask: Of the part, `(h, w)` bool.
-        box: The part's (left, top, right, bottom).
-        photo_shape: `(H, W)` of the photo.
+        mask: Of the whole photo, `(H, W)` bool.
         radius: In pixels.
 
     Returns:
-        `(h, w)` uint8.
+        `(H, W)` uint8, 0 wherever the mask was False.
     """
-    left, top, right, bottom = box
-    whole = np.zeros(photo_shape, bool)
-    whole[top:bottom, left:right] = mask
-    return feather_inside(whole, radius)[top:bottom, left:right]
+    full = mask.astype(np.uint8)
+    if not mask.any() or mask.all() or radius < 1:
+        return full * np.uint8(255)
+    left, top, width, height = cv2.boundingRect(full)
+    # The nearest pixel outside the mask is within one of its bounds.
+    bounds = np.s_[max(0, top - 1) : top + height + 1, max(0, left - 1) : left + width + 1]
+    distance = cv2.distanceTransform(full[bounds], cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    full[bounds] = np.where(mask[bounds], np.rint(np.clip(distance / radius, 1 / 255, 1) * 255), 0)
+    return full
 
 
 def shrink(photo: np.ndarray) -> np.ndarray:

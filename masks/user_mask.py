@@ -57,8 +57,6 @@ def _middle(levels: np.ndarray) -> float:
     return 127 if greatest > 1 else 0.5
 
 
-def shares(mask: np.ndarray, box: tuple[int, int, int, int], height: int, width: int) -> np.ndarray:
-    """The share of each cell of a `height` x `width` grid over `box` that the mask covers, float32 in [0, 1]."""
-    left, top, right, bottom = box
-    part = mask[top:bottom, left:right].astype(np.float32)
-    return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+def shares(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The share of each cell of a `height` x `width` grid over the mask `(H, W)` that it fills, float32 in [0, 1]."""
+    return cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)

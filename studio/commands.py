@@ -13,11 +13,10 @@ from transformers.utils import logging as transformers_logging
 from backbones.errors import EditRealError
 from backbones.loading import find_device, load_backbone
 from backbones.photo import open_photo
-from backbones.saving import check_target, write_picture
+from backbones.saving import check_folder, check_target, make_folder, write_picture
 from editing.checks import check_request
 from editing.compare import compare_with_inpainting
 from editing.edit import Editor
-from editing.folder import check_folder, make_folder
 from editing.inpaint import check_mask_in_region
 from editing.settings import EditSettings, InpaintSettings, InversionSettings
 from inversion.trajectory import Trajectory

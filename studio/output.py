@@ -13,7 +13,7 @@ from backbones.errors import EditRealError
 from backbones.photo import Photo
 from backbones.saving import check_target, write_picture
 from editing.result import EditResult
-from editing.sheet import format_metrics
+from editing.verdict import format_metrics
 
 
 def check_targets(targets: Iterable[Path | None], photo: Photo, *, overwrite: bool) -> None:

@@ -8,8 +8,9 @@ from backbones.photo import Photo
 from backbones.text import parse_caption
 from editing.align import is_content
 from editing.edit import Editor, trajectory_geometry
-from editing.heat import heat_image
-from editing.sheet import draw_sheet, overlay_heat
+from editing.pictures.heat import heat_image
+from editing.pictures.overlay import overlay_heat
+from editing.pictures.sheet import draw_sheet
 from inversion.trajectory import Trajectory
 
 LEVELS = 4  # from noise to photo, fewer where there are fewer steps

@@ -36,6 +36,18 @@ for package in packages:
                 raise
 """
 
+HEAVY = ("matplotlib", "sklearn")
+"""What draws or measures only, and takes its time to load."""
+
+IMPORT_EDITING = """
+import importlib, sys
+import editing
+for name in editing.__all__:
+    getattr(editing, name)
+importlib.import_module("studio.commands")
+print(sorted(set(sys.argv[1:]) & {name.split(".")[0] for name in sys.modules}))
+"""
+
 
 def imported_packages(tree: ast.AST) -> Iterator[tuple[str, int]]:
     """Top-level package and line of every absolute import, wherever in the module it stands."""
@@ -72,3 +84,18 @@ def test_importing_prints_and_writes_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_what_draws_is_loaded_only_when_something_is_drawn(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_EDITING, *HEAVY], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[]\n"
+
+
+def test_every_room_is_installed() -> None:
+    folders = {module.parent for room in MAY_IMPORT for module in (ROOT / room).rglob("*.py")}
+    bare = sorted(str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file())
+    assert not bare, f"expected an __init__.py in every folder of modules, without which it is not installed: {bare}"

@@ -18,7 +18,7 @@ from backbones.loading import load_backbone
 from editing.compare import MEASURES, Comparison, compare_with_inpainting
 from editing.edit import Editor
 from editing.likeness import edge_correlation, ssim, ssim_map
-from editing.page import comparison_page
+from editing.pictures.page import comparison_page
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt
 
 from backbones.errors import EditRealError
-from masks.refine import REFINEMENTS, SMALLEST_PART, clean, feather_inside, feather_part, refine_mask
+from masks.refine import REFINEMENTS, SMALLEST_PART, clean, feather_inside, refine_mask
 
 MASKS = arrays(bool, st.tuples(st.integers(3, 24), st.integers(3, 24)))
 
@@ -106,12 +106,22 @@ def test_a_feather_rises_with_the_distance_to_the_edge(mask: np.ndarray, radius:
     assert (feathered[distance >= radius + 0.01] == 255).all()
 
 
-def test_a_part_s_feather_fades_where_the_part_ends_and_the_photo_goes_on() -> None:
-    feathered = feather_part(np.ones((10, 12), bool), (5, 0, 17, 10), (20, 17), 3)
-    assert feathered[4, :3].tolist() == feathered[-1:-4:-1, 6].tolist() == [85, 170, 255]  # the photo goes on
-    assert (feathered[:5, 6:] == 255).all()  # it ends above and on the right
-    whole = np.ones((20, 17), bool)
-    assert (feather_part(whole, (0, 0, 17, 20), whole.shape, 3) == 255).all()
+def test_a_feather_fades_where_the_photo_goes_on_and_not_where_it_ends() -> None:
+    mask = np.zeros((20, 17), bool)
+    mask[:10, 5:] = True
+    feathered = feather_inside(mask, 3)
+    assert feathered[4, 5:8].tolist() == feathered[9:6:-1, 11].tolist() == [85, 170, 255]  # the photo goes on
+    assert (feathered[:5, 11:] == 255).all()  # it ends above and on the right
+
+
+@given(mask=MASKS, radius=st.floats(1, 9), pads=st.tuples(*[st.integers(0, 3)] * 4))
+def test_a_feather_depends_on_what_is_near_the_mask_alone(
+    mask: np.ndarray, radius: float, pads: tuple[int, int, int, int]
+) -> None:
+    small = np.pad(mask, 1)
+    wider = np.pad(small, (pads[:2], pads[2:]))
+    inner = feather_inside(wider, radius)[pads[0] : pads[0] + small.shape[0], pads[2] : pads[2] + small.shape[1]]
+    assert np.array_equal(inner, feather_inside(small, radius))
 
 
 @pytest.mark.parametrize("radius", [0, 0.5])

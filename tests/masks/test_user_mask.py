@@ -87,7 +87,7 @@ def test_what_is_no_picture_is_refused(source: object) -> None:
 def test_shares_are_the_covered_part_of_each_cell() -> None:
     mask = np.zeros((10, 12), bool)
     mask[2:6, 3:7] = True
-    found = shares(mask, (1, 2, 9, 10), 4, 4)
+    found = shares(mask[2:10, 1:9], 4, 4)
     expected = mask[2:10, 1:9].reshape(4, 2, 4, 2).mean((1, 3))
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert found.dtype == np.float32
@@ -96,4 +96,4 @@ def test_shares_are_the_covered_part_of_each_cell() -> None:
 @pytest.mark.parametrize("value", [True, False])
 def test_shares_of_one_value(value: bool) -> None:
     for size in ((3, 5), (40, 40)):
-        np.testing.assert_allclose(shares(np.full((11, 13), value), (0, 0, 13, 11), *size), float(value), atol=1e-6)
+        np.testing.assert_allclose(shares(np.full((11, 13), value), *size), float(value), atol=1e-6)
