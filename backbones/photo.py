@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ MAX_PIXELS = 50_000_000
 
 # Pillow opens more, and starts other programs for some of it (Ghostscript for EPS).
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "HEIF", "AVIF", "GIF", "BMP", "PPM", "JPEG2000")
+
+# Warning filters are the process's: two threads that put back each other's would leave warnings off for good.
+_FILTERS = threading.Lock()
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
@@ -173,7 +177,7 @@ def _from_image(source: Image.Image, path: Path | None, max_pixels: int, name: s
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Pillow's warnings: what matters of them is said in our own words."""
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

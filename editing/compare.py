@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -27,12 +28,15 @@ from editing.likeness import edge_correlation, ssim
 from editing.pictures.overlay import overlay_mask
 from editing.pictures.page import comparison_page
 from editing.pictures.sheet import draw_sheet
-from editing.settings import InpaintSettings, split_settings
+from editing.settings import EditSettings, InpaintSettings, InversionSettings, split_settings
 from editing.verdict import measure_change, psnr
 from inversion.ddim import Callback
 from masks.user_mask import MaskSource, read_mask
 
 OURS, OUR_MASK, YOUR_MASK = "edit-real", "our mask", "your mask"
+
+LABELS = {"blended": "blended inpainting", "telea": "Telea", "pipeline": "inpainting model"}
+"""What each of `INPAINTINGS` is called in a comparison."""
 
 MEASURES = {
     "mask_share": ("mask (% of the photo)", ".1f"),
@@ -202,35 +206,41 @@ def compare_with_inpainting(
         >>> comparison.save("comparison")
     """
     inversion, edit_settings = split_settings(settings)
-    shared: dict[str, Any] = {
-        "steps": inversion.steps,
-        "guidance_scale": inversion.guidance_scale,
-        "feather": edit_settings.feather,
-    }
-    choices = [InpaintSettings(method=method, seed=seed, **shared) for method in ("blended", "telea", "pipeline")]
+    choices = _inpaint_settings(inversion, edit_settings, seed)
     photo = img if isinstance(img, Photo) else open_photo(img)
     given = None if mask is None else read_mask(mask, photo.size)
     if given is not None:
         check_mask_in_region(given, photo.size, region)
     backbone = model if isinstance(model, Backbone) else load_backbone(model, device, dtype)
-    pipeline = None if inpaint_model is None else load_inpainting(inpaint_model, device, dtype)
+    models: dict[str, Any] = {"blended": backbone, "telea": None}
+    if inpaint_model is not None:
+        models["pipeline"] = load_inpainting(inpaint_model, device, dtype)
     editor = Editor(backbone, progress=progress)
     editor.check(caption, new_caption, photo.size, edit_settings)
+
     start = perf_counter()
     trajectory = editor.invert(photo, caption, inversion, region=region)
     edit = editor.edit(trajectory, new_caption, edit_settings, photo=photo)
     entries = [_entry(OURS, edit, edit, perf_counter() - start)]
+
     masks = {OUR_MASK: np.asarray(edit.mask) > 0} | ({} if given is None else {YOUR_MASK: given})
     masks = {name: chosen for name, chosen in masks.items() if chosen.any()}
-    for name, chosen in masks.items():
-        for choice in choices if pipeline is not None else choices[:-1]:
-            loaded = {"blended": backbone, "telea": None, "pipeline": pipeline}[choice.method]
-            start = perf_counter()
-            result = inpaint_photo(photo, new_caption, chosen, choice, loaded, region=region, progress=progress)
-            label = {"blended": "blended inpainting", "telea": "Telea", "pipeline": "inpainting model"}[choice.method]
-            entries.append(_entry(f"{label}, {name}", result, edit, perf_counter() - start))
+    for (name, chosen), (method, loaded) in product(masks.items(), models.items()):
+        start = perf_counter()
+        result = inpaint_photo(photo, new_caption, chosen, choices[method], loaded, region=region, progress=progress)
+        entries.append(_entry(f"{LABELS[method]}, {name}", result, edit, perf_counter() - start))
     pictures = {name: Image.fromarray(chosen.astype(np.uint8) * 255) for name, chosen in masks.items()}
     return Comparison(edit, tuple(entries), pictures, tuple(edit.warnings), seed)
+
+
+def _inpaint_settings(inversion: InversionSettings, edit: EditSettings, seed: int) -> dict[str, InpaintSettings]:
+    """Settings of every method, alike the edit's in what they share."""
+    shared: dict[str, Any] = {
+        "steps": inversion.steps,
+        "guidance_scale": inversion.guidance_scale,
+        "feather": edit.feather,
+    }
+    return {method: InpaintSettings(method=method, seed=seed, **shared) for method in LABELS}
 
 
 def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seconds: float) -> ComparisonEntry:

@@ -8,6 +8,7 @@ import struct
 import sys
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -328,3 +329,12 @@ def test_pixel_hash_tells_size_and_pixels() -> None:
     other.putpixel((5, 5), (0, 0, 0))
     assert photo.pixel_hash != open_photo(other).pixel_hash
     assert open_photo(np.zeros((16, 32), np.uint8)).pixel_hash != open_photo(np.zeros((32, 16), np.uint8)).pixel_hash
+
+
+def test_photos_read_by_many_threads_leave_the_warnings_as_they_were(tmp_path: Path) -> None:
+    Image.fromarray(noise(300, 300)).save(tmp_path / "photo.png")
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        sizes = list(pool.map(lambda _: open_photo(tmp_path / "photo.png").size, range(64)))
+    assert sizes == [(300, 300)] * 64
+    assert warnings.filters == before

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import math
 import re
@@ -19,6 +20,7 @@ from editing.compare import MEASURES, Comparison, compare_with_inpainting
 from editing.edit import Editor
 from editing.likeness import edge_correlation, ssim, ssim_map
 from editing.pictures.page import comparison_page
+from tests.editing.pictures.test_sheet import share_of
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 
@@ -269,7 +271,19 @@ def test_a_page_is_written_whole_or_not_at_all(
 
 
 def test_a_sheet_shows_everything(comparison: Comparison) -> None:
-    assert min(comparison.sheet().size) > 300
+    blank = Image.new("RGB", comparison.photo.size, "white")
+    strange = Image.new("RGB", comparison.photo.size, (255, 0, 255))
+    entries = [dataclasses.replace(entry, image=blank) for entry in comparison.entries]
+    plain = dataclasses.replace(comparison, entries=tuple(entries))
+    assert share_of(plain.sheet(), (255, 0, 255)) == 0
+    for index, entry in enumerate(entries):
+        one = [*entries[:index], dataclasses.replace(entry, image=strange), *entries[index + 1 :]]
+        shown = share_of(dataclasses.replace(comparison, entries=tuple(one)).sheet(), (255, 0, 255))
+        assert shown > 0.5 / (1 + len(comparison.masks) + len(entries)) / 2
+    warned = dataclasses.replace(comparison, warnings=(*comparison.warnings, "something is odd"))
+    assert warned.sheet().height > comparison.sheet().height
+    unmasked = dataclasses.replace(comparison, masks={})
+    assert unmasked.sheet().tobytes() != comparison.sheet().tobytes()
 
 
 def test_edges_of_the_same_structure() -> None:
