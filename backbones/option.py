@@ -130,6 +130,8 @@ def comparable(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return frozenset((key, comparable(one)) for key, one in value.items())
+    if isinstance(value, set | frozenset):
+        return frozenset(value)
     if isinstance(value, list | tuple):
         return tuple(map(comparable, value))
     if hasattr(value, "tobytes"):

@@ -12,15 +12,15 @@ def check_caption(text: object, what: str = "caption") -> None:
 
     Args:
         text: As handed over.
-        what: Its name in the error: `caption` or `new_caption`.
+        what: Its name in the error: `caption` or `new caption`.
 
     Raises:
         EditRealError: It is none.
     """
     if not isinstance(text, str):
-        raise EditRealError(f"expected {what} as text, got {type(text).__name__}")
+        raise EditRealError(f"expected a {what} as text, got {type(text).__name__}")
     if not text.strip():
-        raise EditRealError(f"expected {what} of a few words, such as 'a photo of a red rose', got {text!r}")
+        raise EditRealError(f"expected a {what} of a few words, such as 'a photo of a red rose', got {text!r}")
 
 
 def check_captions(texts: Sequence[str], what: str = "new_captions") -> None:
@@ -32,4 +32,4 @@ def check_captions(texts: Sequence[str], what: str = "new_captions") -> None:
     if isinstance(texts, str):
         raise EditRealError(f"expected {what} as a list of captions, got the single string {texts!r}; put it in a list")
     for text in texts:
-        check_caption(text, f"a caption of {what}")
+        check_caption(text, f"caption in {what}")

@@ -22,13 +22,13 @@ def check_request(
         photo: The photo.
         region: The part (left, top, right, bottom) of it to work on.
         settings: Of the edit, whose masks must fit the photo.
-        **captions: By the names that they have in the errors.
+        **captions: By what they are: `caption` and `new_caption`.
 
     Raises:
         EditRealError: A caption that says nothing, a region outside the photo, or a mask that cannot be used.
     """
     for name, text in captions.items():
-        check_caption(text, name)
+        check_caption(text, name.replace("_", " "))
     plan_geometry(photo.size, 1, 1, region)  # whether the region fits does not depend on the model's size
     if settings is not None:
         for name in ("include_mask", "exclude_mask"):

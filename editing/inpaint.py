@@ -227,7 +227,10 @@ def draw_blended(
     settings: InpaintSettings,
     callback: Callback,
 ) -> np.ndarray:
-    """Blended latent diffusion, `(h, w, 3)` in [0, 1] at the model's size; arguments as in `INPAINTINGS`."""
+    """Blended latent diffusion (Avrahami et al., SIGGRAPH 2023), with any model that edits are made with.
+
+    Gives `(h, w, 3)` in [0, 1] at the model's size; arguments as in `INPAINTINGS`.
+    """
     geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple, geometry.box)
     latents = backbone.encode(to_pixels(photo, geometry))
     cells = torch.from_numpy(latent_mask(geometry.crop(mask), *latents.shape[-2:])).to(latents.device)
@@ -253,7 +256,10 @@ def draw_with_pipeline(
     settings: InpaintSettings,
     callback: Callback,
 ) -> np.ndarray:
-    """A model trained to inpaint, `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`."""
+    """A model trained to inpaint, at the full resolution of the crop around the mask.
+
+    Gives `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`.
+    """
     filled = inpaint_pipeline(
         pipeline,
         photo.image,
@@ -277,7 +283,10 @@ def draw_telea(
     settings: InpaintSettings,
     callback: Callback,
 ) -> np.ndarray:
-    """Telea's fast marching, `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`."""
+    """Fast marching from the mask's border (Telea 2004), without a model or words.
+
+    Gives `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`.
+    """
     filled = inpaint_telea(np.asarray(photo.image), mask, settings.radius)
     return geometry.crop(filled).astype(np.float32) / 255
 

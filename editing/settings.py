@@ -215,8 +215,7 @@ class InpaintSettings:
 
     method: str = option(
         "blended",
-        help="blended latent diffusion, which takes any model; `pipeline`, a model trained to inpaint; or `telea`, "
-        "which needs none",
+        help="how the masked part is drawn anew",
         group="inpainting",
         choices=_inpaintings,
     )

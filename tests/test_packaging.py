@@ -12,12 +12,8 @@ PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PACKAGES = ("backbones", "inversion", "masks", "editing", "studio")
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_every_folder_with_modules_is_a_package(package: str) -> None:
-    folders = {module.parent for module in (ROOT / package).rglob("*.py")}
-    assert ROOT / package in folders
-    assert not [str(folder) for folder in folders if not (folder / "__init__.py").is_file()]
-    assert f'"{package}*"' in PROJECT  # where setuptools looks for packages
+def test_setuptools_looks_for_every_package() -> None:
+    assert all(f'"{package}*"' in PROJECT for package in PACKAGES)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

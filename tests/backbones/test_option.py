@@ -159,6 +159,7 @@ def picture(level: int) -> Image.Image:
     ("value", "same", "other"),
     [
         ({"a": [1, 2]}, {"a": [1, 2]}, {"a": [2, 1]}),
+        ({"a", "b"}, {"b", "a"}, {"a"}),
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1}),
         (np.zeros((2, 3)), np.zeros((2, 3)), np.zeros((3, 2))),
         (np.zeros(2, bool), np.zeros(2, bool), np.zeros(2, np.uint8)),

@@ -13,6 +13,7 @@ from PIL import Image
 import editing
 from backbones.errors import EditRealError
 from backbones.option import described
+from editing.inpaint import INPAINTINGS
 from editing.settings import (
     EditSettings,
     InpaintSettings,
@@ -86,7 +87,7 @@ def test_choices_are_the_registries_names() -> None:
     assert list(of["mask_rule"].names()) == list(RULES)
     assert list(of["refinement"].names()) == list(REFINEMENTS)
     assert {"replace", "refine"} <= set(of["control"].names()) and "auto" not in of["control"].names()
-    assert list(described(InpaintSettings)["method"].names()) == ["blended", "telea", "pipeline"]
+    assert list(described(InpaintSettings)["method"].names()) == list(INPAINTINGS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
