@@ -7,6 +7,7 @@ is shared, they wait for each other once a step; the threads of one process woul
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import time
@@ -43,6 +44,7 @@ def join_processes() -> int:
     if "RANK" not in os.environ:
         return 0
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    atexit.register(dist.destroy_process_group)
     rank = dist.get_rank()
     if torch.cuda.is_available():
         torch.cuda.set_device(rank)
