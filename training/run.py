@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 
@@ -35,8 +35,14 @@ def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:
 
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of `model`'s weights."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    """An exponential moving average of `model`'s weights, over fewer steps at first, lest it hold what is long left."""
+
+    @torch.no_grad()
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], number: torch.Tensor) -> None:
+        share = max(1 - decay, 9 / (10 + int(number)))
+        torch._foreach_lerp_(averaged, current, share)
+
+    return AveragedModel(model, multi_avg_fn=update)
 
 
 def join_processes() -> int:

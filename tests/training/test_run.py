@@ -122,3 +122,15 @@ def test_norms_compute_in_float32_under_autocast() -> None:
         result = norm(states)
     assert result.dtype == torch.bfloat16
     torch.testing.assert_close(result, expected, atol=0, rtol=0)
+
+
+def test_the_average_is_of_the_last_steps_at_first_and_of_many_later() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = average_of(model, 0.99)
+    kept = []
+    for step in range(2000):
+        nn.init.constant_(model.weight, step)
+        average.update_parameters(model)
+        kept.append(average.module.weight.item())
+    assert 0.8 * 20 < kept[20] <= 20
+    assert 1999 - kept[-1] == pytest.approx(99, rel=0.05)  # an exponential average lags by decay / (1 - decay) steps
