@@ -111,6 +111,7 @@ def finish_one(
             backbone.known_words,
             local_blend=plan.settings.local_blend,
             reweighted=bool(plan.settings.reweight),
+            exact=plan.settings.exact,
         ),
         settings=describe(backbone, trajectory, plan),
         photo=view.photo,
