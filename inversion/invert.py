@@ -12,8 +12,10 @@ from backbones.condition import Condition
 from backbones.errors import EditRealError
 from backbones.view import View
 from inversion.direct import direct
+from inversion.fixed_point import fixed_point
 from inversion.negative_prompt import negative_prompt
 from inversion.null_text import null_text
+from inversion.predictor_corrector import predictor_corrector
 from inversion.progress import Progress
 from inversion.schedule import Schedule, make_schedule
 from inversion.settings import InversionSettings
@@ -29,6 +31,8 @@ METHODS: dict[str, Method] = {
     "null_text": null_text,
     "negative_prompt": negative_prompt,
     "direct": direct,
+    "predictor_corrector": predictor_corrector,
+    "fixed_point": fixed_point,
 }
 """By the name that the setting `inversion` has for it."""
 

@@ -9,6 +9,7 @@ import torch
 
 from backbones.attention import Control, Site
 from editing.controls.mutual import mutual
+from editing.controls.plug_and_play import plug_and_play
 from editing.controls.prompt_to_prompt import refine, replace
 
 if TYPE_CHECKING:
@@ -25,4 +26,5 @@ CONTROLS: dict[str, MakeControl] = {
     "replace": replace,
     "refine": refine,
     "mutual": mutual,
+    "plug_and_play": plug_and_play,
 }
