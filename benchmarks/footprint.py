@@ -140,9 +140,7 @@ def time_table(name: str, dtype: torch.dtype, device: str, steps: int) -> str:
 
 
 def main(
-    seconds: Annotated[
-        str | None, typer.Option(help=f"{BUNDLED}, {', '.join(SIZES)}: measure its time instead")
-    ] = None,
+    seconds: Annotated[str | None, typer.Option(help=f"measure the time of {BUNDLED} or {', '.join(SIZES)}")] = None,
     dtype: Annotated[str, typer.Option(help="of what is measured")] = "float32",
     device: str = "cpu",
     steps: int = STEPS,

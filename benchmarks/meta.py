@@ -27,8 +27,8 @@ class Peak:
 class LiveTensors(TorchDispatchMode):
     """Counts the storages of meta tensors that are made under it, for as long as each is held.
 
-    Whatever asks a meta tensor for its values gets ones, and equal shapes are equal, so that code which looks at some of
-    its results runs as it is.
+    Whatever asks a meta tensor for its values gets ones, and equal shapes are equal, so that code which looks at
+    some of its results runs as it is.
     """
 
     def __init__(self, apart: Iterable[torch.Tensor] = ()) -> None:

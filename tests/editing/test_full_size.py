@@ -23,10 +23,14 @@ def picture(height: int, width: int) -> np.ndarray:
     return photo
 
 
-@pytest.mark.parametrize(("name", "map_side"), [("Stable Diffusion 1.5", 16), ("Stable Diffusion 2.1", 24)])
-def test_a_model_of_full_size_is_edited(name: str, map_side: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "dtype", "map_side"),
+    [("Stable Diffusion 1.5", torch.float32, 16), ("Stable Diffusion 2.1", torch.bfloat16, 24)],
+    ids=["1.5", "2.1"],
+)
+def test_a_model_of_full_size_is_edited(name: str, dtype: torch.dtype, map_side: int) -> None:
     side = SIZES[name].side
-    editor = Editor(build(name, torch.float32))
+    editor = Editor(build(name, dtype))
     backbone = editor.backbone
     assert (backbone.image_size, backbone.size_multiple) == (side, 64)
 
