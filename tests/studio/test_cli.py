@@ -168,7 +168,7 @@ def test_models_says_what_the_bundled_one_knows(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 0
+    assert run(monkeypatch, "demo", "-o", tmp_path / "demo", "--steps", 6) == 0
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 2  # --overwrite would do it again
     photo = np.asarray(Image.open(tmp_path / "demo/photo.png"))
     for color in ("pink", "white"):
