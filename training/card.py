@@ -4,8 +4,9 @@ r"""Write the bundled model's card and the list of its photos from what the othe
         --autoencoder-log work/autoencoder/log.jsonl --denoiser-log work/denoiser/log.jsonl \
         --hardware "2 CPU cores" --out backbones/bundled/MODEL_CARD.md
 
-The model's own folder is the card's; `ATTRIBUTION.txt` and `training.json`, the stages of the training, are written
-beside the card. A model that started from another's weights also gives that one's `--earlier training.json`.
+The words are those of `card.md`; this fills in what was measured. The model's own folder is the card's;
+`ATTRIBUTION.txt` and `training.json`, the stages of the training, are written beside the card. A model that started
+from another's weights also gives that one's `--earlier training.json`.
 """
 
 from __future__ import annotations
@@ -13,114 +14,57 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from typing import Annotated, Any
 
 import typer
 from safetensors import safe_open
 
-from training.captions import BREEDS, SPECIES, known_words
-from training.colors import FLOWER_COLORS
 from training.denoiser import EMPTY_CAPTIONS, GROUNDING, MIN_SNR, SAMPLING
-from training.latents import CROPS, SMALLEST_CROP, kind_of
-from training.prepare import DYES_PER_PHOTO
+from training.prepare import load_rows
+from training.views import DYED, PASTED, SMALLEST_CROP
 from workshop.tables import markdown
 
+TEMPLATE = Path(__file__).with_name("card.md")
 PARTS = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "text_encoder": "CLIPTextModel"}
+COLLECTIONS = {
+    "flower-photos-144": ("`flower_photos`, gathered by the TensorFlow team from Flickr", "CC BY 2.0"),
+    "pet-photos-144": ("Oxford-IIIT Pet Dataset, three breeds with their trimaps", "CC BY-SA 4.0"),
+    "more-pet-photos-192": ("Oxford-IIIT Pet Dataset, four more breeds", "CC BY-SA 4.0"),
+    "clothes-photos-192": ("Clothing dataset (A. Grigorev and 32 contributors, 2020)", "CC0 1.0"),
+    "fruit-photos-192": ("Grocery Store Dataset (M. Klasson, C. Zhang, H. Kjellström)", "MIT"),
+    "car-photos-192": ("Flickr photos of the LIRE project's test data", "CC BY 2.0 or CC BY-SA 2.0, each photo's own"),
+}
+"""Archive -> what it holds, and its licence."""
+LICENCE_PAGES = """CC BY 2.0: https://creativecommons.org/licenses/by/2.0/
+CC BY-SA 2.0: https://creativecommons.org/licenses/by-sa/2.0/
+CC BY-SA 4.0: https://creativecommons.org/licenses/by-sa/4.0/
+CC0 1.0: https://creativecommons.org/publicdomain/zero/1.0/
+MIT: https://github.com/marcusklasson/GroceryStoreDataset/blob/master/LICENSE"""
 
-HEADER = """---
-license: cc-by-sa-4.0
-library_name: diffusers
-pipeline_tag: text-to-image
-language: en
-tags:
-- text-to-image
-- image-editing
-- stable-diffusion
-- diffusers
----
+ATTRIBUTION_HEADING = f"""The photos that the bundled model was trained on. They were cropped, made smaller and partly
+dyed; none is part of this folder.
 
-# edit-real's bundled model
+{LICENCE_PAGES}
 """
 
-USE = """## Intended use and limits
-
-For demonstrations, tests and teaching of text edits on real photos without a download: inverting a photo, changing
-words of its caption, looking at attention maps. For edits of photos of anything else, give edit-real a full-size
-Stable Diffusion model instead.
-
-- It works at {size}x{size} pixels; detail is soft, and what an edit repaints is as soft as that.
-- It knows five flowers ({species}) in six colours ({colors}) and three breeds of cat and dog ({breeds}).
-- Any other word reaches it as letters without a meaning: what it then draws is arbitrary.
-- It has no word for people, faces, text, scenes or counts, and was not made to show any. The photos were not searched
-  for people who may stand in the background of a flower.
-- Colour words were guessed from the photos' pixels; about one in ten is wrong.
-- It was judged on photos of the same collections that it was trained on, and nothing is known of how it does elsewhere.
+START = """Each version started from the weights of the one before, as far as they fit. The repository's history holds
+version {before}, `version-{before}` below.
 """
 
-DATA = """## Training data
-
-| collection | licence | train photos | test photos |
-| --- | --- | --- | --- |
-| `flower_photos`, gathered by the TensorFlow team from Flickr | CC BY 2.0 | {flowers_train} | {flowers_test} |
-| Oxford-IIIT Pet Dataset, {breed_count} of its 37 breeds | CC BY-SA 4.0 | {pets_train} | {pets_test} |
-
-- The flower photos belong to their photographers, who are named on each photo's Flickr page; `ATTRIBUTION.txt` lists
-  the page of every photo that was trained on.
-- O. M. Parkhi, A. Vedaldi, A. Zisserman and C. V. Jawahar, "Cats and Dogs", IEEE Conference on Computer Vision and
-  Pattern Recognition (CVPR), 2012. Its trimaps say which pixels are the animal's.
-- The photos were cropped to squares and made smaller, and {dyed} copies of train flowers were dyed (see below). The
-  photos themselves are not part of this folder. Test photos were used for the figures here and for nothing else.
-
-By what the train photos show: {counts}.
-
-## Licence
-
-The weights in this folder are licensed under
-[CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/), the code of edit-real under Apache-2.0.
-"""
-
-RECIPE = """## How it was trained
-
-On {hardware}, from random weights, in this order:
-
-{stages}
-{start}
-- Autoencoder: squared and absolute error, with the error of the gradients at three scales; no adversarial term.
-- Latents: computed once, from crops that keep at least {smallest_crop:.0%} of the photo's side, half of them mirrored
-  ({crops} crops a photo).
-- Denoiser and text encoder: trained together on the noise error, weighted by min-SNR-{min_snr:g} (Hang et al., ICCV
-  2023), with an average of the weights kept; {empty:.0%} of the captions are empty, for classifier-free guidance.
-  Samples are {sampling}.
-- Dyed flowers: where a flower stands out by its colour, its petals also come in up to {dyes} other colours, so that
-  rare colours are seen and a colour word comes to mean the petals. The last version's are dyed in CIE Lab, towards
-  tones of real flowers, with their shades kept (after Reinhard et al., 2001).
-- Grounding: a penalty (weight {grounding:g}) pulls the cross-attention of the object's words and its colour onto the
-  object's pixels and everything else off the closing tokens (in the spirit of TokenCompose, Wang et al., CVPR 2024).
-
-To make {what} again, with the sources of edit-real and the photo archives that its `training/README.md` describes:
-
-```sh
-{commands}
-```
-"""
-
-START = """
-Each version started from the weights of the one before; channels of the latents that one did not have were added
-as `training/carry_over.py` says. A part without a row in a version was kept as it was. The repository's history
-holds version {before}, `version-{before}` below.
-"""
-
-PREPARE_COMMAND = """python -m training.prepare --photos flower-photos-144.zip --photos pet-photos-144.zip \\
-    --out work/prepared.safetensors"""
+PREPARE_COMMAND = "python -m training.prepare {photos} \\\n    --out work/prepared.safetensors"
 
 AUTOENCODER_COMMAND = """python -m training.autoencoder --prepared work/prepared.safetensors \\
     --folder work/autoencoder --minutes {row[minutes]} --learning-rate {row[learning rate]}{start}"""
 
 DENOISER_COMMANDS = """python -m training.latents --prepared work/prepared.safetensors --autoencoder {encoder} \\
-    --out work/latents.safetensors
-python -m training.denoiser --latents work/latents.safetensors --folder work/denoiser \\
-    --minutes {row[minutes]} --learning-rate {row[learning rate]}{start}"""
+    --out work/whole.safetensors
+python -m training.latents --prepared work/prepared.safetensors --autoencoder {encoder} --seed 1 \\
+    --out work/views-1.safetensors
+python -m training.denoiser --latents work/whole.safetensors --latents work/views-1.safetensors \\
+    --folder work/denoiser --minutes {row[minutes]} --learning-rate {row[learning rate]}{start}"""
 
 DECODER_COMMAND = """python -m training.autoencoder --prepared work/prepared.safetensors --folder work/decoder \\
     --minutes {row[minutes]} --decoder-only --start-from {encoder}"""
@@ -143,13 +87,6 @@ def parameters(folder: Path) -> int:
     return total
 
 
-def rows_of(prepared: Path) -> list[dict[str, Any]]:
-    """The rows of the prepared file, without its images."""
-    with safe_open(prepared, "np") as file:
-        rows: list[dict[str, Any]] = json.loads(file.metadata()["rows"])
-    return rows
-
-
 def stage(version: int, name: str, log: Path) -> dict[str, Any]:
     """What a run's log says it took, and its summary beside it."""
     rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -167,14 +104,13 @@ def stage(version: int, name: str, log: Path) -> dict[str, Any]:
     }
 
 
-def introduction(model: Path) -> str:
-    """What it is, and its architecture as its configurations give it."""
+def of_model(model: Path) -> dict[str, object]:
+    """What it is, as its configurations and its words give it."""
     unet, vae, text, scheduler = (
         json.loads((model / part / name).read_text())
         for part, name in (*((part, "config.json") for part in PARTS), ("scheduler", "scheduler_config.json"))
     )
     factor = 2 ** (len(vae["block_out_channels"]) - 1)
-    size = unet["sample_size"] * factor
     about = {
         "unet": f"{_listed(unet['block_out_channels'])} channels, layers a block: {unet['layers_per_block']}",
         "vae": f"{_listed(vae['block_out_channels'])} channels, factor {factor}, {vae['latent_channels']} in latents",
@@ -186,110 +122,103 @@ def introduction(model: Path) -> str:
         {"part": part, "class": name, "parameters": f"{counts[part] / 1e6:.2f} M", "about": about[part]}
         for part, name in PARTS.items()
     ]
-    megabytes = sum(path.stat().st_size for path in model.rglob("*.safetensors")) / 1e6
-    return f"""A latent diffusion model of {sum(counts.values()) / 1e6:.1f} million parameters ({megabytes:.0f} MB) for
-{size}x{size} photos of flowers, cats and dogs. It is made of the classes of Stable Diffusion, in diffusers' layout, so
-that every path of edit-real can be tried, tested and shown offline. `StableDiffusionPipeline.from_pretrained` loads it.
-
-## Architecture
-
-{markdown(table)}
-
-Noise: {scheduler["beta_schedule"]} betas from {scheduler["beta_start"]} to {scheduler["beta_end"]}.
-The UNet predicts {scheduler["prediction_type"]}.
-
-## Words that it knows
-
-{", ".join(known_words_of(model))}
-
-Captions are made of these, such as "a photo of a red rose", "a close-up of a white daisy with a green background" or "a
-photo of a bengal cat".
-"""
+    words = json.loads((model / "edit_real.json").read_text())["words"]
+    return {
+        "millions": f"{sum(counts.values()) / 1e6:.1f}",
+        "megabytes": f"{sum(path.stat().st_size for path in model.rglob('*.safetensors')) / 1e6:.0f}",
+        "size": unet["sample_size"] * factor,
+        "architecture": markdown(table),
+        "words": "\n".join(f"- {kind}: {', '.join(known)}" for kind, known in words.items()),
+        **{key: scheduler[key] for key in ("beta_schedule", "beta_start", "beta_end", "prediction_type")},
+    }
 
 
-def known_words_of(model: Path) -> list[str]:
-    path = model / "edit_real.json"
-    return list(json.loads(path.read_text())["known_words"]) if path.exists() else known_words()
+def of_data(rows: Sequence[dict[str, Any]]) -> dict[str, object]:
+    """Sources, licences and numbers of photos."""
+    numbers = Counter((row["archive"], row["split"]) for row in rows)
+    table = [
+        {
+            "collection": name,
+            "licence": licence,
+            "train photos": numbers[archive, "train"],
+            "test photos": numbers[archive, "test"],
+        }
+        for archive, (name, licence) in COLLECTIONS.items()
+        if numbers[archive, "train"]
+    ]
+    shown = Counter(row.get("breed") or row["thing"] for row in rows if row["split"] == "train")
+    return {
+        "collections": markdown(table),
+        "counts": ", ".join(f"{name} {count}" for name, count in sorted(shown.items())),
+    }
 
 
-def evaluation_section(figures: dict[str, Any]) -> str:
+def of_recipe(stages: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]], hardware: str) -> dict[str, object]:
+    """How it was trained, and the commands of the last version."""
+    version = stages[-1]["version"]
+    return {
+        "hardware": hardware,
+        "stages": markdown(stages),
+        "start": START.format(before=version - 1) if version > 1 else "",
+        "what": f"version {version}" if version > 1 else "it",
+        "smallest_crop": _percent(SMALLEST_CROP),
+        "dyed": _by_kind(DYED),
+        "pasted": _by_kind(PASTED),
+        "min_snr": f"{MIN_SNR:g}",
+        "empty": _percent(EMPTY_CAPTIONS),
+        "sampling": _by_kind(SAMPLING),
+        "grounding": f"{GROUNDING:g}",
+        "commands": commands_of(stages, sorted({row["archive"] for row in rows})),
+    }
+
+
+def of_evaluation(figures: dict[str, Any]) -> dict[str, object]:
     """The figures with their goals, what was missed in a sentence, and the tables behind them."""
     missed = [row["measure"] for row in figures["table"] if row["result"] != "met"]
-    verdict = f"Goals missed: {'; '.join(missed)}." if missed else "Every goal is met."
     colors, names = figures["colors"], figures["names"]
-    by_color = [
-        {"": "generated images", **{name: _percent(share) for name, share in colors["generated"]["by_color"].items()}},
-        {"": "test photos", **{name: _percent(share) for name, share in colors["photos"]["by_color"].items()}},
-    ]
-    confusion = [{"asked": noun, **counts} for noun, counts in names["generated"]["confusion"].items()]
-    words = [
-        {
-            "": kind,
-            "best threshold": row["threshold"],
-            "IoU": row["iou"],
-            "IoU at the published threshold": row["iou_as_published"],
-            "IoU of the whole frame": row["iou_of_whole_frame"],
-            "photos": row["photos"],
-        }
-        for kind, row in figures["words"].items()
-    ]
-    near = [
-        {
-            "": kind,
-            "samples": f"{row['median_of_samples']:.3f}",
-            "test photos": f"{row['median_of_test_photos']:.3f}",
-            "nearer than all but 1 % of test photos": _percent(row["share_nearer_than_1_percent_of_test_photos"]),
-            "nearest photo is a test photo": _percent(row["share_nearest_to_a_test_photo"]),
-        }
-        for kind, row in figures["neighbours"].items()
-    ]
-    judged, photos = names["generated"]["images"], names["photos"]
-    test_share = next(iter(figures["neighbours"].values()))["share_of_test_photos"]
-    return f"""## Evaluation
-
-On photos that it was not trained on, and on {sum(judged.values())} generated images ({figures["steps"]} steps, guidance
-{figures["guidance_scale"]:g}).
-
-{markdown(figures["table"])}
-
-{verdict}
-
-**Colours.** Share of images whose centre-weighted HSV colour is the one in the caption. The test photos' captions were
-named by the same kind of rule, so their row shows what the measure can reach.
-
-{markdown(by_color)}
-
-**Names.** What a separate classifier sees in generated images (columns) for what was asked (rows). On test photos the
-classifier is right for {_percent(photos["flowers"])} of the flowers and {_percent(photos["pets"])} of the pets, which
-limits what it can say.
-
-{markdown(confusion)}
-
-**Words looked at.** The noun's cross-attention on a photo, cut at the one threshold that suits these
-photos best, against the object's pixels: people drew the pets' trimaps, the flowers' masks were found by their colour.
-
-{markdown(words)}
-
-**Memorised or not.** Median RMS distance to the nearest train photo or its mirror image, at 32x32 pixels in [0, 1].
-Samples that copied train photos would lie much nearer to them than photos that the model never saw. Softness alone also
-brings images nearer to any photo, so the last column asks whether a sample's nearest photo of all was trained on: test
-photos are {_percent(test_share)} of all, and as many of the samples should be nearest to one if nothing is memorised.
-
-{markdown(near)}
-"""
-
-
-def data_section(rows: list[dict[str, Any]]) -> str:
-    """Sources, licences and numbers of photos."""
-    real = [row for row in rows if not row.get("dyed")]
-    numbers = Counter(("pets" if "animal" in row else "flowers", row["split"]) for row in real)
-    shown = Counter(row.get("breed") or row["flower"] for row in real if row["split"] == "train")
-    return DATA.format(
-        **{f"{kind}_{split}": numbers[kind, split] for kind in ("flowers", "pets") for split in ("train", "test")},
-        breed_count={3: "three"}.get(len(BREEDS), len(BREEDS)),
-        dyed=len(rows) - len(real),
-        counts=", ".join(f"{name} {count}" for name, count in sorted(shown.items())),
-    )
+    given = {noun: {label: n for label, n in row.items() if n} for noun, row in names["generated"]["confusion"].items()}
+    return {
+        "judged": sum(names["generated"]["images"].values()),
+        "steps": figures["steps"],
+        "guidance_scale": f"{figures['guidance_scale']:g}",
+        "table": markdown(figures["table"]),
+        "verdict": f"Goals missed: {'; '.join(missed)}." if missed else "Every goal is met.",
+        "psnr": markdown([figures["autoencoder"]["psnr"]]),
+        "by_color": markdown([_shares(whose, colors[whose]["by_color"]) for whose in ("generated", "photos")]),
+        "by_kind": markdown([_shares(whose, names[whose]["by_kind"]) for whose in ("generated", "photos")]),
+        "confusion": "\n".join(
+            f"- {noun}: " + ", ".join(f"{label} {n}" for label, n in Counter(row).most_common(3))
+            for noun, row in given.items()
+        ),
+        "looked_at": markdown(
+            [
+                {
+                    "": kind,
+                    "best threshold": row["threshold"],
+                    "IoU": row["iou"],
+                    "IoU at the published threshold": row["iou_as_published"],
+                    "IoU of the whole frame": row["iou_of_whole_frame"],
+                    "photos": row["photos"],
+                }
+                for kind, row in figures["words"].items()
+            ]
+        ),
+        "near": markdown(
+            [
+                {
+                    "": kind,
+                    "samples": f"{row['median_of_samples']:.3f}",
+                    "test photos": f"{row['median_of_test_photos']:.3f}",
+                    "nearer than all but 1 % of test photos": _percent(
+                        row["share_nearer_than_1_percent_of_test_photos"]
+                    ),
+                    "nearest photo is a test photo": _percent(row["share_nearest_to_a_test_photo"]),
+                }
+                for kind, row in figures["neighbours"].items()
+            ]
+        ),
+        "test_share": _percent(next(iter(figures["neighbours"].values()))["share_of_test_photos"]),
+    }
 
 
 def stages_of(autoencoder_logs: list[Path], denoiser_log: Path, earlier: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -307,14 +236,15 @@ def stages_of(autoencoder_logs: list[Path], denoiser_log: Path, earlier: list[di
     return [*earlier, *(stage(version, name, logs[name]) for name in STAGES if name in logs)]
 
 
-def commands_of(stages: list[dict[str, Any]]) -> str:
+def commands_of(stages: Sequence[dict[str, Any]], archives: Sequence[str]) -> str:
     """What makes the last version again."""
     version = stages[-1]["version"]
     own = {row["stage"]: row for row in stages if row["version"] == version}
     before = f"version-{version - 1}"
     start = f" --start-from {before}" if version > 1 else ""
     encoder = "work/autoencoder/weights" if AUTOENCODER in own else f"{before}/vae"
-    commands = [PREPARE_COMMAND]
+    photos = " \\\n    ".join(f"--photos {archive}.zip" for archive in archives)
+    commands = [PREPARE_COMMAND.format(photos=photos)]
     if AUTOENCODER in own:
         commands.append(AUTOENCODER_COMMAND.format(row=own[AUTOENCODER], start=start and f"{start}/vae"))
     commands.append(DENOISER_COMMANDS.format(row=own[DENOISER], encoder=encoder, start=start))
@@ -324,43 +254,37 @@ def commands_of(stages: list[dict[str, Any]]) -> str:
     return "\n".join(commands)
 
 
-def recipe_section(stages: list[dict[str, Any]], rows: list[dict[str, Any]], hardware: str) -> str:
-    """How it was trained, and the commands of the last version."""
-    version = stages[-1]["version"]
-    kinds = Counter(kind_of(row) for row in rows if row["split"] == "train")
-    plurals = {"flower": "flowers", "dyed": "dyed flowers", "pet": "pets"}
-    started = version > 1
-    return RECIPE.format(
-        hardware=hardware,
-        stages=markdown(stages),
-        start=START.format(version=version, before=version - 1) if started else "",
-        what=f"version {version}" if started else "it",
-        smallest_crop=SMALLEST_CROP,
-        crops=", ".join(f"{plurals[kind]} {number}" for kind, number in CROPS.items() if kinds[kind]),
-        min_snr=MIN_SNR,
-        empty=EMPTY_CAPTIONS,
-        sampling=", ".join(f"{share:.0%} {plurals[kind]}" for kind, share in SAMPLING.items() if kinds[kind]),
-        dyes=DYES_PER_PHOTO,
-        grounding=GROUNDING,
-        commands=commands_of(stages),
-    )
+def attribution(rows: Sequence[dict[str, Any]]) -> str:
+    """Every photo that was trained on, by collection, with its page, licence and owner where they are known."""
+    parts = [ATTRIBUTION_HEADING]
+    for archive, (name, licence) in COLLECTIONS.items():
+        trained = [row for row in rows if row["split"] == "train" and row["archive"] == archive]
+        lines = sorted({_credit(row) for row in trained})
+        if lines:
+            parts.append("\n".join([f"{name}: {len(trained)} photos, {licence}", *lines, ""]))
+    return "\n".join(parts)
 
 
-def attribution(rows: list[dict[str, Any]]) -> str:
-    """The Flickr page of every flower photo that was trained on, one a line."""
-    sources = sorted({row["source"] for row in rows if row["split"] == "train" and "source" in row})
-    heading = f"""The {len(sources)} photos of the flower_photos collection (TensorFlow team) that the
-bundled model was trained on, under CC BY 2.0 (https://creativecommons.org/licenses/by/2.0/). Each page names its
-photographer. The photos were cropped, made smaller and partly dyed for training; none is part of this folder.
-"""
-    return "\n".join([heading, *sources, ""])
+def _credit(row: dict[str, Any]) -> str:
+    source = row.get("source") or Path(row["file_name"]).name
+    return ", ".join([source, *(row[key] for key in ("owner", "license") if row.get(key))])
+
+
+def _shares(whose: str, shares: dict[str, float]) -> dict[str, str]:
+    return {"": {"generated": "generated images", "photos": "test photos"}[whose]} | {
+        name: _percent(share) for name, share in shares.items()
+    }
+
+
+def _by_kind(shares: dict[str, float]) -> str:
+    return _listed([f"{share:.0%} {kind}" for kind, share in shares.items() if share])
 
 
 def _percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def _listed(values: list[int]) -> str:
+def _listed(values: Sequence[object]) -> str:
     return ", ".join(map(str, values[:-1])) + f" and {values[-1]}"
 
 
@@ -378,22 +302,11 @@ def main(
     """Write the model card, the list of photos and the stages of the training."""
     if earlier and earlier.resolve() == (out.parent / "training.json").resolve():
         raise typer.BadParameter(f"expected the training.json of another version, got this model's own: {earlier}")
-    figures, rows = json.loads(evaluation.read_text()), rows_of(prepared)
+    figures = json.loads(evaluation.read_text())
+    rows = [row for split in ("train", "test") for row in load_rows(prepared, split)]
     stages = stages_of(autoencoder_log or [], denoiser_log, json.loads(earlier.read_text()) if earlier else [])
-    sections = [
-        HEADER,
-        introduction(out.parent),
-        USE.format(
-            size=figures["size"],
-            species=", ".join(SPECIES),
-            colors=", ".join(FLOWER_COLORS),
-            breeds=", ".join(BREEDS),
-        ),
-        data_section(rows),
-        recipe_section(stages, rows, hardware),
-        evaluation_section(figures),
-    ]
-    out.write_text("\n".join(sections))
+    told = of_model(out.parent) | of_data(rows) | of_recipe(stages, rows, hardware) | of_evaluation(figures)
+    out.write_text(Template(TEMPLATE.read_text()).substitute(told))
     (out.parent / "ATTRIBUTION.txt").write_text(attribution(rows))
     (out.parent / "training.json").write_text(json.dumps(stages, indent=1) + "\n")
     print(f"{out}, and ATTRIBUTION.txt and training.json beside it")

@@ -65,11 +65,12 @@ class Block(nn.Module):
 class Classifier(nn.Module):
     """Pixels `(B, 3, 64, 64)` in [-1, 1] to the labels' logits `(B, labels)`."""
 
-    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS, labels: Sequence[str] = LABELS) -> None:
         super().__init__()
+        self.labels = tuple(labels)
         self.stem = nn.Conv2d(3, widths[0], 5, stride=2, padding=2)
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in pairwise(widths)))
-        self.norm, self.head = nn.BatchNorm2d(widths[-1]), nn.Linear(widths[-1], len(LABELS))
+        self.norm, self.head = nn.BatchNorm2d(widths[-1]), nn.Linear(widths[-1], len(self.labels))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         hidden_states = F.relu(self.norm(self.blocks(self.stem(pixels))))
@@ -111,9 +112,15 @@ def to_input(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
+def save_classifier(model: Classifier, folder: Path) -> None:
+    """Write the network in float16 and its labels, in order."""
+    save_model(model.half(), str(folder / "classifier.safetensors"))
+    (folder / "labels.json").write_text(json.dumps(model.labels) + "\n")
+
+
 def load_classifier(folder: Path) -> Classifier:
-    """The network that `main` wrote to `folder`."""
-    model = Classifier()
+    """The network that `save_classifier` wrote to `folder`."""
+    model = Classifier(labels=json.loads((folder / "labels.json").read_text()))
     load_model(model, folder / "classifier.safetensors")
     return model.eval().requires_grad_(False)
 
@@ -123,7 +130,7 @@ def classify(model: Classifier, images: np.ndarray) -> list[str]:
     """The label of each image, uint8 `(N, H, W, 3)`."""
     device = model.head.weight.device
     chunks = (to_input(images[i : i + 256]).to(device) for i in range(0, len(images), 256))
-    return [LABELS[int(index)] for chunk in chunks for index in model(chunk).argmax(1)]
+    return [model.labels[int(index)] for chunk in chunks for index in model(chunk).argmax(1)]
 
 
 def confusion(asked: Sequence[str], named: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -192,7 +199,7 @@ def main(
 
     for _ in run.loop(batch_size, step):
         pass
-    save_model(average.module.half(), str(folder / "classifier.safetensors"))
+    save_classifier(average.module, folder)
     result = load_classifier(folder)
     test_images, _, test_rows = load_prepared(prepared, "test")
     shown, named = [label_of(row) for row in test_rows], classify(result, test_images)

@@ -43,7 +43,7 @@ from workshop.command import run_command
 EMPTY_CAPTIONS = 0.12  # share of samples that teach the unconditional prediction (Ho and Salimans 2022)
 MIN_SNR = 5.0  # Hang et al., ICCV 2023
 GROUNDING = 0.3
-FRESH_STEPS = 300  # in which weights that come from another version rest
+FRESH_STEPS = 100  # in which weights that come from another version rest
 SAMPLING = {"clothes": 0.34, "flower": 0.24, "pet": 0.22, "fruit": 0.14, "car": 0.06}
 
 

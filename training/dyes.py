@@ -125,7 +125,7 @@ def choose_tones(
 ) -> dict[str, list[list[float]]]:
     """What things of a kind are dyed to: the more vivid tones of real ones, `measured` by kind and colour."""
     chosen = {}
-    for color in measured.get("clothes", {}) | measured.get(kind, {}):
+    for color in dict.fromkeys(color for by_color in measured.values() for color in by_color):
         own = measured.get(kind, {}).get(color, [])
         others = [tone for by_color in measured.values() for tone in by_color.get(color, [])]
         tones = sorted(

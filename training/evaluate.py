@@ -26,11 +26,12 @@ from backbones.loading import load_backbone
 from backbones.photo import open_photo
 from backbones.text import parse_caption
 from backbones.view import look_at
-from editing.maps import look_for_words
 from inversion.invert import invert
+from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
 from masks.aggregate import word_heat
 from masks.binarize import PUBLISHED_THRESHOLD, published
+from masks.record import record_maps
 from masks.refine import refine_mask
 from training.archives import photos_of
 from training.autoencoder import psnr_by_kind, resize, to_pixels
@@ -44,6 +45,7 @@ from workshop.command import run_command
 from workshop.overlap import iou
 from workshop.tables import markdown
 
+MAP_LEVELS = 10  # noise levels at which a photo's attention is looked at
 THRESHOLDS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 SMALL = 0.25  # of the frame: an animal that fills less is judged apart too
 GOALS = {
@@ -93,7 +95,9 @@ def noun_heat(backbone: Backbone, row: dict[str, Any], steps: int) -> torch.Tens
     caption, noun = caption_of(row)
     settings = InversionSettings(inversion="direct", steps=steps)
     trajectory = invert(backbone, look_at(backbone, open_photo(row["image"])), caption, settings)
-    maps = look_for_words(backbone, trajectory)
+    schedule, levels = make_schedule(backbone, steps), trajectory.spread_steps(MAP_LEVELS)
+    timesteps = [schedule.timesteps[level] for level in levels]
+    maps = record_maps(backbone, trajectory.latents[levels], timesteps, backbone.condition([caption]))
     words = parse_caption(backbone.tokenizer, caption).find(noun)
     return word_heat(maps, [position for word in words for position in word.positions])
 

@@ -7,6 +7,7 @@ is shared, they wait for each other once a step; the threads of one process woul
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import time
@@ -20,7 +21,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 
@@ -34,8 +35,14 @@ def autocast(device: torch.device, enabled: bool = True) -> torch.autocast:
 
 
 def average_of(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of `model`'s weights."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    """An exponential moving average of `model`'s weights, over fewer steps at first, lest it hold what is long left."""
+
+    @torch.no_grad()
+    def update(averaged: list[torch.Tensor], current: list[torch.Tensor], number: torch.Tensor) -> None:
+        share = max(1 - decay, 9 / (10 + int(number)))
+        torch._foreach_lerp_(averaged, current, share)
+
+    return AveragedModel(model, multi_avg_fn=update)
 
 
 def join_processes() -> int:
@@ -43,6 +50,7 @@ def join_processes() -> int:
     if "RANK" not in os.environ:
         return 0
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    atexit.register(dist.destroy_process_group)
     rank = dist.get_rank()
     if torch.cuda.is_available():
         torch.cuda.set_device(rank)

@@ -68,6 +68,8 @@ class Views:
         else:
             return None
         colors = [color for color in tones if color != row["color"]]
+        if not colors:
+            return None
         color = str(rng.choice(colors))
         dyed = dye_as(image, pixels, color, tones[color], rng)
         return None if dyed is None else (dyed, {**row, "color": color, "dyed": True})

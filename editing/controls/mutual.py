@@ -43,7 +43,7 @@ class MutualSelfAttention(Control):
 
 
 def mutual(plans: Sequence[EditPlan], sites: Sequence[Site], device: torch.device) -> MutualSelfAttention:
-    """The control of a batch of edits.
+    """The edit looks up its colours and textures in the photo, while its shape is free (Cao et al., ICCV 2023).
 
     Raises:
         EditRealError: A word's weight is asked for, which has no place in self-attention.

@@ -125,7 +125,7 @@ def test_the_published_rows_hold_the_published_settings(editor: Editor, monkeypa
     assert (settings.cross_replace, settings.self_replace, settings.control) == (0.4, 0.6, "refine")
     assert (settings.mask_rule, settings.refinement, settings.blend_start) == ("published", "plain", 0.2)
     assert not np.allclose(null_text.uncond.embeds, ddim.uncond.embeds)
-    assert ddim.method == "ddim" and null_text.method == "null_text" and direct.method == "direct"
+    assert ddim.method == "direct" and null_text.method == "null_text" and direct.method == "direct"
 
 
 def test_an_edit_that_fails_is_told_and_the_others_go_on(tiny: Path) -> None:

@@ -27,6 +27,7 @@ GIVEN = {
     "self_replace": ("0.2", 0.2),
     "control": ("refine", "refine"),
     "emphasis": ("1.5", 1.5),
+    "emphasis_window": ("0.1:0.5", (0.1, 0.5)),
     "reweight": ("pink=-2", {"pink": -2.0}),
     "blend_words": ("rose", ["rose"]),
     "protect_words": ("leaf", ["leaf"]),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from training.run import Run, average_of
+from training.run import Run, average_gradients, average_of, first_alone, join_processes, norms_in_float32
 
 
 class Training:
@@ -80,3 +82,55 @@ def test_the_log_is_one_row_a_span(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == sorted(row["step"] for row in rows)
     assert all(row["loss"] == 1.0 and row["samples_per_s"] > 0 for row in rows)
+
+
+def gradients_of(rank: int, port: int, out: Path) -> None:
+    """One of two processes: its gradient, averaged with the other's, and the seconds that both agree on."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+    assert join_processes() == rank
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, rank)
+    model.weight.grad = torch.tensor([[1.0 + rank]])
+    average_gradients(list(model.parameters()))
+    with first_alone():
+        (out / f"{rank}").write_text(str(len(list(out.iterdir()))))
+    run = Run(out / "run", 0.001, {"model": model})
+    assert run.leads == (rank == 0)
+    for _ in run.loop(1, lambda progress: {"loss": 0.0}):
+        pass
+    torch.save((model.weight.grad, run.steps), out / f"{rank}.pt")
+    torch.distributed.destroy_process_group()  # what `atexit` does for a command
+
+
+@pytest.mark.slow
+def test_two_processes_average_their_gradients_and_stop_together(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(gradients_of, (port, tmp_path), nprocs=2)
+    (first, steps), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert first.item() == second.item() == 1.5
+    assert steps == others
+    assert [(tmp_path / f"{rank}").read_text() for rank in (0, 1)] == ["0", "1"]
+
+
+def test_norms_compute_in_float32_under_autocast() -> None:
+    norm, states = nn.GroupNorm(2, 4), torch.randn(2, 4, 8, 8, dtype=torch.bfloat16)
+    expected = norm(states.float()).bfloat16()
+    norms_in_float32(nn.Sequential(norm))
+    with torch.autocast("cpu", torch.bfloat16):
+        result = norm(states)
+    assert result.dtype == torch.bfloat16
+    torch.testing.assert_close(result, expected, atol=0, rtol=0)
+
+
+def test_the_average_is_of_the_last_steps_at_first_and_of_many_later() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    average = average_of(model, 0.99)
+    kept = []
+    for step in range(2000):
+        nn.init.constant_(model.weight, step)
+        average.update_parameters(model)
+        kept.append(average.module.weight.item())
+    assert 0.8 * 20 < kept[20] <= 20
+    assert 1999 - kept[-1] == pytest.approx(99, rel=0.05)  # an exponential average lags by decay / (1 - decay) steps
