@@ -15,6 +15,8 @@ from torch.utils._pytree import tree_iter
 
 META = torch.device("meta")
 ATEN = torch.ops.aten
+VALUES = (ATEN._local_scalar_dense.default, ATEN.equal.default)
+"""What looks at a tensor's values."""
 
 
 @dataclass
@@ -35,6 +37,7 @@ class LiveTensors(TorchDispatchMode):
         """`apart` are tensors that are not counted, nor are their views; somebody holds them all the while."""
         super().__init__()
         self.now = self._peak = 0
+        self.asked: list[str] = []  # what made values leave the device or come to it, on which a real device would wait
         self._seen = {tensor.untyped_storage()._cdata for tensor in apart}
 
     @contextmanager
@@ -47,13 +50,17 @@ class LiveTensors(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        asked = args[0] if args and isinstance(args[0], torch.Tensor) and args[0].device == META else None
+        first = args[0] if args and isinstance(args[0], torch.Tensor) else None
+        asked = first if first is not None and first.device == META else None
+        to = (kwargs or {}).get("device")
+        moved = first is not None and to is not None and (torch.device(to) == META) != (first.device == META)
+        if moved or (asked is not None and func in VALUES):
+            self.asked.append(str(func))
         if asked is not None and func == ATEN._local_scalar_dense.default:
             return torch.ones((), dtype=asked.dtype).item()
         if asked is not None and func == ATEN.equal.default:
             return True
-        to = (kwargs or {}).get("device")
-        if asked is not None and func == ATEN._to_copy.default and to is not None and torch.device(to) != META:
+        if asked is not None and func == ATEN._to_copy.default and moved:
             return torch.ones(asked.shape, dtype=(kwargs or {}).get("dtype") or asked.dtype)
         result = func(*args, **(kwargs or {}))
         for one in tree_iter(result):

@@ -16,6 +16,7 @@ import torch
 from backbones.backbone import Backbone
 from backbones.loading import load_backbone
 from backbones.photo import open_photo
+from benchmarks.meta import META, live_tensors
 from editing.editor import Editor
 from editing.maps import look_for_words
 from editing.plan import plan_edit
@@ -142,3 +143,19 @@ def test_the_host_waits_for_no_step_of_an_edit(there: Backbone, rule: str, contr
         watch_waits(there, "default")
     assert done == list(range(steps))
     assert torch.isfinite(sampled.latents).all()
+
+
+@pytest.mark.parametrize("rule", ["otsu", "midrange", "published"])
+@pytest.mark.parametrize("control", ["replace", "refine"])
+def test_no_step_of_an_edit_moves_values_to_or_from_the_device(model_folder: Path, rule: str, control: str) -> None:
+    """The same without CUDA: on the meta device whatever a CUDA device would be waited for is told."""
+    backbone, steps = load_backbone(model_folder, META), 4
+    told: list[int] = []
+    with live_tensors() as live:
+        trajectory = Editor(backbone).invert(picture(), CAPTION, inversion="direct", steps=steps)
+        view = look_again(trajectory, open_photo(picture()))
+        plan = plan_edit(backbone, CAPTION, NEW, view.photo.size, EditSettings(mask_rule=rule, control=control), steps)
+        maps = look_for_words(backbone, trajectory)
+        sample_edits(backbone, trajectory, view, [plan], maps, callback=lambda *_: told.append(len(live.asked)))
+    assert len(told) == steps
+    assert live.asked[told[0] : told[-1]] == []
