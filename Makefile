@@ -18,7 +18,7 @@ demo: $(STAMP) ## run the demo edits with the bundled model, offline
 
 test: export HF_HUB_OFFLINE := 1
 test: $(STAMP) ## run the quick tests, offline, on the CPU
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .

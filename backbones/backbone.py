@@ -146,7 +146,10 @@ class Backbone:
 
     def denoise(self, latents: torch.Tensor, timestep: int | torch.Tensor, condition: Condition) -> torch.Tensor:
         """The network's own output, `(B, C, h, w)` float32; arguments are those of `predict`."""
-        timesteps = torch.as_tensor(timestep, device=self.device).expand(len(latents))
+        if isinstance(timestep, int):  # filled in on the device, since a copy would be waited for
+            timesteps = torch.full((len(latents),), timestep, device=self.device)
+        else:
+            timesteps = timestep.to(self.device).expand(len(latents))
         with self.lock:
             output = self.family.denoise(self, latents.to(self.dtype), timesteps, condition.to(self.dtype))
         return output.float()

@@ -7,10 +7,10 @@ from sklearn.datasets import load_sample_image
 from editing import edit_real
 
 
-def main(out: Path = Path("out/examples")) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo = load_sample_image("flower.jpg")  # or the path of a photo of yours
-    result = edit_real(photo, "a photo of an orange flower", "a photo of a pink flower", progress=True)
+    result = edit_real(photo, "a photo of an orange flower", "a photo of a pink flower", steps=steps, progress=True)
     result.save(out / "pink flower.png", overwrite=True)
     result.sheet().save(out / "edit_photo.png")
     print(result.metrics, *result.warnings, sep="\n")

@@ -12,7 +12,7 @@ from editing.pictures.overlay import overlay_mask
 from editing.pictures.sheet import draw_sheet
 
 
-def main(out: Path = Path("out/examples")) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo = load_sample_image("flower.jpg")
     bud = Image.new("L", (photo.shape[1], photo.shape[0]))
@@ -20,7 +20,7 @@ def main(out: Path = Path("out/examples")) -> None:
     left_half = np.zeros(photo.shape[:2], bool)
     left_half[:, :310] = True
     editor = Editor(load_backbone("bundled"), progress=True)
-    trajectory = editor.invert(photo, "a photo of an orange flower")
+    trajectory = editor.invert(photo, "a photo of an orange flower", steps=steps)
     variants = {
         "automatic": {},
         "extended by a mask": {"include_mask": bud},

@@ -11,10 +11,10 @@ from editing.pictures.sheet import draw_strip
 WEIGHTS = (-1.0, 0.0, 0.5, 1.0, 2.0, 4.0)
 
 
-def main(out: Path = Path("out/examples")) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
     out.mkdir(parents=True, exist_ok=True)
     editor = Editor(load_backbone("bundled"), progress=True)
-    trajectory = editor.invert(load_sample_image("flower.jpg"), "a photo of an orange flower")
+    trajectory = editor.invert(load_sample_image("flower.jpg"), "a photo of an orange flower", steps=steps)
     settings = [EditSettings(reweight={"pink": weight}) for weight in WEIGHTS]
     results = editor.edit_many(trajectory, ["a photo of a pink flower"] * len(WEIGHTS), settings)
     panels = [(f"pink x {w:g}", result.image) for w, result in zip(WEIGHTS, results, strict=True)]

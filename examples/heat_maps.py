@@ -10,11 +10,12 @@ from editing import Editor
 from studio.sheets import attention_sheet
 
 
-def main(out: Path = Path("out/examples")) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo = open_photo(load_sample_image("flower.jpg"))
     editor = Editor(load_backbone("bundled"), progress=True)
-    trajectory = editor.invert(photo, "a photo of an orange flower on a green background", inversion="direct")
+    caption = "a photo of an orange flower on a green background"
+    trajectory = editor.invert(photo, caption, inversion="direct", steps=steps)
     attention_sheet(editor, trajectory, photo).save(out / "heat_maps.png")
     attention_sheet(editor, trajectory, photo, over_steps=True).save(out / "heat_maps_over_steps.png")
 

@@ -11,10 +11,10 @@ from editing.pictures.sheet import draw_strip
 COLORS = ("pink", "red", "yellow", "purple", "white")
 
 
-def main(out: Path = Path("out/examples")) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
     out.mkdir(parents=True, exist_ok=True)
     editor = Editor(load_backbone("bundled"), progress=True)
-    trajectory = editor.invert(load_sample_image("flower.jpg"), "a photo of an orange flower")
+    trajectory = editor.invert(load_sample_image("flower.jpg"), "a photo of an orange flower", steps=steps)
     trajectory.save(out / "flower.safetensors")  # Trajectory.load brings it back, today or next week
     results = editor.edit_many(trajectory, [f"a photo of a {color} flower" for color in COLORS])
     panels = [("photo", results[0].photo.image), *((c, r.image) for c, r in zip(COLORS, results, strict=True))]

@@ -21,9 +21,12 @@ def main(
     new_caption: str,
     model: Annotated[str, typer.Option(help="a folder or a hub id")],
     out: Path = Path("out/examples/own_weights.png"),
+    steps: int = 50,
 ) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    result = edit_real(photo, caption, new_caption, model=model, inversion="negative_prompt", progress=True)
+    result = edit_real(
+        photo, caption, new_caption, model=model, inversion="negative_prompt", steps=steps, progress=True
+    )
     result.sheet().save(out)
     print(result.metrics, *result.warnings, sep="\n")
 

@@ -48,7 +48,8 @@ def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
     sums, above = ordered.cumsum(0), len(ordered) - below
     between = below * above * ((sums[-1] - sums[:-1]) / above - sums[:-1] / below) ** 2
     best = between.argmax()
-    cut = (ordered[best] + ordered[best + 1]) / 2
+    # An index of one dimension: for a number torch would ask the device what it is.
+    cut = (ordered[best[None]] + ordered[best[None] + 1])[0] / 2
     return torch.where(ordered[0] == ordered[-1], torch.full_like(cut, 0.5), cut)
 
 
@@ -74,6 +75,10 @@ def binarize(heat: torch.Tensor, rule: str, threshold: float | None = None) -> t
 
 def soften(stretched: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
     """Bends [0, 1] so that `threshold` falls on 0.5, keeping the order."""
-    threshold = torch.as_tensor(threshold).clamp(1e-3, 1 - 1e-3).to(stretched)
+    if isinstance(threshold, torch.Tensor):
+        threshold = threshold.to(stretched)
+    else:  # filled in on the device, since a copy would be waited for
+        threshold = torch.full((), threshold, dtype=stretched.dtype, device=stretched.device)
+    threshold = threshold.clamp(1e-3, 1 - 1e-3)
     below, above = 0.5 * stretched / threshold, 0.5 + 0.5 * (stretched - threshold) / (1 - threshold)
     return torch.where(stretched < threshold, below, above).clamp(0, 1)

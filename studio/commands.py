@@ -180,6 +180,7 @@ def compare(
 @commands.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")] = Path("out/demo"),
+    steps: option_of(InversionSettings, "steps") = InversionSettings.steps,  # type: ignore[valid-type]
     overwrite: Overwrite = False,
 ) -> None:
     """Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion."""
@@ -194,7 +195,7 @@ def demo(
     check_folder(out, photo, overwrite=overwrite)
     make_folder(out)
     editor = Editor(announce(load_backbone("bundled")), progress=True)
-    trajectory = editor.invert(photo, "a photo of an orange flower")
+    trajectory = editor.invert(photo, "a photo of an orange flower", steps=steps)
     write_picture(photo.image, out / "photo.png", overwrite=overwrite)
     for color in ("pink", "white"):
         result = editor.edit(trajectory, f"a photo of a {color} flower")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ from editing.editor import Editor
 
 WHOLE_WORDS = ("a", "photo", "of", "red", "rose", "cat", "dog", "with", "hat", "green", "on", "table")
 MAX_LENGTH = 24
+
+
+def pytest_configure() -> None:
+    """Shares the cores out among the workers that `-n` started; each would take them all."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 
 
 def write_tokenizer(folder: Path) -> CLIPTokenizer:

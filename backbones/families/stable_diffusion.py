@@ -42,6 +42,18 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> dict[str, An
             "scheduler": (DDIMScheduler, None),
         },
     )
+    return assemble(unet, vae, text_encoder, tokenizer, scheduler, device)
+
+
+def assemble(
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    scheduler: DDIMScheduler,
+    device: torch.device,
+) -> dict[str, Any]:
+    """The same of a pipeline's parts; the networks are frozen and moved to `device`."""
     for network in (unet, vae, text_encoder):
         network.requires_grad_(False).eval().to(device)
     for network in (unet, vae):

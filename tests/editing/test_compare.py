@@ -20,7 +20,7 @@ from editing.compare import MEASURES, Comparison, compare_with_inpainting
 from editing.editor import Editor
 from editing.likeness import edge_correlation, ssim, ssim_map
 from editing.pictures.page import comparison_page
-from tests.editing.pictures.test_sheet import share_of
+from tests.editing.pictures.sheets import share_of
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 

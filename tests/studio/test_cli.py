@@ -9,6 +9,7 @@ from PIL import Image
 
 import editing
 from studio import cli, commands
+from tests.editing.pictures.sheets import panels_of
 
 CAPTION = "a photo of a red rose"
 
@@ -82,15 +83,24 @@ def test_what_is_no_saved_inversion(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("options", [[], ["--over-steps"]])
+@pytest.mark.parametrize(("options", "maps"), [([], {1: 6, 4: 6}), (["--over-steps"], {1: 3, 4: 12})])
 @pytest.mark.parametrize("steps", [4, 1])
-def test_attention(
-    monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path, steps: int, options: list[str]
+def test_attention_shows_every_word_or_each_thing_over_the_steps(
+    monkeypatch: pytest.MonkeyPatch,
+    photo: Path,
+    model_folder: Path,
+    steps: int,
+    options: list[str],
+    maps: dict[int, int],
 ) -> None:
     out = photo.parent / "attention.png"
     model = ["--model", model_folder]
     assert run(monkeypatch, "attention", photo, CAPTION, "-o", out, *model, "--steps", steps, *options) == 0
-    assert Image.open(out).size[0] > 300
+    first, *heats = panels_of(Image.open(out))
+    assert len(heats) == maps[steps]
+    grid = [first[round(y), round(x)] for y in np.linspace(9, 200, 9) for x in np.linspace(9, 200, 9)]
+    assert np.ptp(grid, axis=0).min() > 100, "the photo is not the first"
+    assert all(np.ptp(heat.astype(int).sum(-1)) > 100 for heat in heats), "a map has no contrast"
 
 
 def compare_arguments(photo: Path, model_folder: Path, out: Path) -> list[object]:
@@ -158,7 +168,7 @@ def test_models_says_what_the_bundled_one_knows(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 0
+    assert run(monkeypatch, "demo", "-o", tmp_path / "demo", "--steps", 6) == 0
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 2  # --overwrite would do it again
     photo = np.asarray(Image.open(tmp_path / "demo/photo.png"))
     for color in ("pink", "white"):

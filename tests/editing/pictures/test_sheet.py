@@ -6,19 +6,9 @@ from PIL import Image
 
 from editing.pictures.overlay import overlay_heat, overlay_mask
 from editing.pictures.sheet import PANEL, draw_sheet, draw_strip
+from tests.editing.pictures.sheets import middle_of, panels_of, share_of
 
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 0, 255), (0, 255, 255), (255, 255, 0)]
-
-
-def share_of(sheet: Image.Image, color: tuple[int, int, int]) -> float:
-    """The share of a picture's pixels that have just this colour."""
-    return float((np.asarray(sheet) == color).all(-1).mean())
-
-
-def middle_of(sheet: Image.Image, color: tuple[int, int, int]) -> tuple[float, float]:
-    """Mean x and y of the pixels that have just this colour."""
-    y, x = np.nonzero((np.asarray(sheet) == color).all(-1))
-    return float(x.mean()), float(y.mean())
 
 
 def panels(width: int, height: int) -> list[tuple[str, Image.Image]]:
@@ -31,6 +21,7 @@ def test_a_sheet_shows_every_panel_in_reading_order(size: tuple[int, int]) -> No
     assert sheet.mode == "RGB"
     panel = PANEL**2 * min(size) / max(size) / (sheet.width * sheet.height)
     assert all(share_of(sheet, color) > 0.5 * panel for color in COLORS)
+    assert len(panels_of(sheet)) == len(COLORS)
     middles = [middle_of(sheet, color) for color in COLORS]
     for row in (middles[:3], middles[3:]):
         assert row == sorted(row)
