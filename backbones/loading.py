@@ -52,9 +52,14 @@ def find_folder(model: str) -> Path:
     if model == "bundled":
         raise EditRealError(f"expected the bundled model at {folder}, got no such folder; reinstall edit-real")
     try:
+        find_family(
+            Path(snapshot_download(model, allow_patterns=["model_index.json"]))
+        )  # before all the rest is fetched
         files = [f"*/*{end}" for end in (".json", ".txt", ".model", ".safetensors")]
         variants = ["*.fp16.*", "*.non_ema.*", "*.ema.*", "safety_checker/*", "feature_extractor/*"]
         return Path(snapshot_download(model, allow_patterns=["model_index.json", *files], ignore_patterns=variants))
+    except EditRealError:
+        raise
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise EditRealError(
             f"expected 'bundled', a folder or a reachable model on the Hugging Face hub, got {model!r}, which is no "
@@ -105,4 +110,5 @@ def default_dtype(device: torch.device) -> torch.dtype:
     """The number format in which networks run on a device unless told otherwise."""
     if device.type != "cuda":
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    major, _ = torch.cuda.get_device_capability(device)  # torch's own test also counts emulation
+    return torch.bfloat16 if major >= 8 else torch.float16

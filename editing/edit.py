@@ -10,6 +10,7 @@ import torch
 from backbones.loading import load_backbone
 from backbones.photo import PhotoSource, open_photo
 from backbones.view import look_at
+from editing.checks import check_request
 from editing.finish import finish
 from editing.maps import look_for_words
 from editing.plan import plan_edit
@@ -55,9 +56,10 @@ def edit_real(
     inversion, choice = split_settings(settings)
     told = progress_of(progress)
 
-    photo = open_photo(img)  # 1. before a model is loaded
+    photo = open_photo(img)  # 1. before a model is loaded, and with it all that can be refused without one
+    check_request(photo, region=region, settings=choice, caption=caption, new_caption=new_caption)
     backbone = load_backbone(model, device, dtype)
-    plan = plan_edit(backbone, caption, new_caption, photo.size, choice, inversion.steps)  # 2. refused here, or never
+    plan = plan_edit(backbone, caption, new_caption, photo.size, choice, inversion.steps)  # 2. what is asked
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
     maps = look_for_words(backbone, trajectory)  # 5. where the words are

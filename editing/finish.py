@@ -65,7 +65,10 @@ def draw_unedited(backbone: Backbone, trajectory: Trajectory, sampled: Sampled) 
     ceiling = draw(photo)
     source = ceiling if torch.equal(sampled.source, photo) else draw(sampled.source)
     # Sampled without replay, the source is what guided sampling gives.
-    guided = source if source is not ceiling else None if trajectory.arrived is None else draw(trajectory.arrived)
+    arrived = None if trajectory.arrived is None else trajectory.arrived.to(backbone.device)
+    guided = source if source is not ceiling else None
+    if guided is None and arrived is not None:
+        guided = ceiling if torch.equal(arrived, photo) else draw(arrived)
     return Drawn(ceiling, source, guided)
 
 

@@ -12,6 +12,7 @@ from backbones.geometry import plan_geometry
 from backbones.loading import load_backbone
 from backbones.photo import Photo, open_photo
 from backbones.pixels import to_image
+from editing.captions import check_caption
 from editing.finish import finish
 from editing.maps import look_for_words
 from editing.plan import plan_edit
@@ -42,6 +43,8 @@ def edit_generated(
     Args and errors are those of `edit_real`; the unedited image is `result.photo`.
     """
     inversion, choice = split_settings(settings)
+    check_caption(caption, "caption")
+    check_caption(new_caption, "new caption")
     backbone, told = load_backbone(model, device, dtype), progress_of(progress)
     plan = plan_edit(backbone, caption, new_caption, (backbone.image_size,) * 2, choice, inversion.steps)
     trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)

@@ -10,6 +10,7 @@ import torch
 
 from backbones.text import Word
 from backbones.view import View
+from editing.blended import latent_mask
 from editing.plan import EditPlan
 from editing.window import steps_in
 from masks.aggregate import AttentionMaps, word_heat
@@ -92,14 +93,30 @@ class Place:
         the old rim would stay round the new object.
 
         Returns:
-            `(h, w)` bool, or None where the settings leave the cells to the maps.
+            `(h, w)` bool, or None where the settings leave the cells to the maps. What the user includes is among them,
+            however small.
         """
-        if not self._settings.local_blend or self._settings.cell_share == 1:
+        if not self._settings.local_blend:
             return None
+        included = self._region.include
+        touched = (
+            None if included is None else self._cells(latent_mask(self._view.geometry.crop(included), *self._grid))
+        )
+        if self._settings.cell_share == 1:
+            return touched
         small = shrink(self._part)
         fine = refine_mask(self.soft_mask().cpu().numpy(), small, self._settings.refinement)
-        filled = shares(fine, *self._view.latents.shape[-2:])
-        return torch.from_numpy(filled > self._settings.cell_share).to(self._source.device)
+        covered = self._cells(shares(fine, *self._grid) > self._settings.cell_share)
+        return covered if touched is None else covered | touched
+
+    @property
+    def _grid(self) -> tuple[int, int]:
+        """Height and width of the latents."""
+        height, width = self._view.latents.shape[-2:]
+        return height, width
+
+    def _cells(self, mask: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(mask).to(self._source.device)
 
     def _shares(self, mask: np.ndarray) -> torch.Tensor:
         """The share of each of the maps' cells that a mask of the photo's size fills."""

@@ -45,7 +45,7 @@ class EditResult:
     photo: Photo
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the image, with the photo's EXIF and colour profile; see `photo.save_photo`."""
+        """Write the image, with the photo's EXIF and colour profile; see `saving.save_photo`."""
         save_photo(self.image, path, self.photo, overwrite=overwrite)
 
     def sheet(self) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +45,3 @@ class Rows:
             Prediction(*(part[rows] for part in prediction)) for rows in (self.source, self.uncond, self.cond)
         )
         return source, uncond, cond
-
-    def with_cond(self, batch: torch.Tensor, cond: Sequence[torch.Tensor]) -> torch.Tensor:
-        """`batch` with the conditional rows replaced, one tensor for each edit; a new tensor."""
-        return torch.cat([batch[: self.cond.start], torch.stack(list(cond))])

@@ -9,7 +9,6 @@ import torch
 
 from backbones.backbone import Backbone
 from backbones.condition import Condition
-from backbones.errors import EditRealError
 from backbones.view import View
 from inversion.direct import direct
 from inversion.fixed_point import fixed_point
@@ -59,8 +58,6 @@ def invert(
     settings = settings or InversionSettings()
     settings = replace(settings, guidance_scale=backbone.guidance(settings.guidance_scale))
     schedule, condition = make_schedule(backbone, settings.steps), backbone.condition([caption])
-    if settings.inversion not in METHODS:
-        raise EditRealError(f"expected an inversion among {', '.join(METHODS)}, got {settings.inversion!r}")
     method = METHODS[settings.inversion]
     inverted = method(backbone, schedule, view.latents, condition, settings, progress or Progress())
     assert settings.guidance_scale is not None

@@ -22,6 +22,7 @@ from inversion.trajectory import Inverted
 
 LEARNING_RATE = 1e-2
 STOP_LOSS, STOP_LOSS_RISE = 1e-5, 2e-5
+LOSS_SCALE = 2.0**14  # of the gradient while it passes a half-precision network, which would flush it to zero
 PUBLISHED_STEPS = 50  # the schedule that the decay of the rate and the rise of the tolerance were made for
 
 
@@ -137,6 +138,7 @@ def optimize_null_text(
         losses.append(tuned.loss)
         if callback:
             callback(i, latents)
+    check_finite(latents, "null-text latents")
     found = check_finite(torch.cat(kept), "null-text embeddings")
     return NullTextResult(start.expand(schedule.steps).with_embeds(found), latents, tuple(inner_steps), tuple(losses))
 
@@ -178,7 +180,9 @@ def tune(
             break
         previous = loss
         optimizer.zero_grad()
-        error.backward()
+        (error * LOSS_SCALE).backward()
+        assert embeds.grad is not None
+        embeds.grad /= LOSS_SCALE
         optimizer.step()
     assert best is not None
     return best._replace(updates=updates)

@@ -68,15 +68,15 @@ class Recorder(Control):
 
     def maps(self, row: int) -> AttentionMaps:
         """What has been recorded so far of one of the rows, its mean as a single noise level."""
-        cross, pixels = self.means()
+        cross, pixels = self.means(slice(row, row + 1))
         first = self._recorded[0]
-        return AttentionMaps(cross[row : row + 1], pixels[row], first.height, first.width)
+        return AttentionMaps(cross, pixels[0], first.height, first.width)
 
-    def means(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean attention of all rows so far: pixels to tokens `(B, Q, K)`, and pixels to pixels `(B, Q, Q)`."""
+    def means(self, rows: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean attention so far of some of the rows: pixels to tokens `(B, Q, K)`, pixels to pixels `(B, Q, Q)`."""
         if len(self._sums) < 2:
             raise RuntimeError("nothing has been recorded yet")
-        cross, pixels = (self._sums[kind] / self._counts[kind] for kind in ("cross", "self"))
+        cross, pixels = (self._sums[kind][rows] / self._counts[kind] for kind in ("cross", "self"))
         return cross, pixels
 
 

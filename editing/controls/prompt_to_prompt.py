@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,6 +12,7 @@ from backbones.attention import Control, Site, attention, attention_probs, gathe
 from backbones.text import Caption
 from editing.align import Alignment, new_words
 from editing.rows import Rows
+from editing.settings import EditSettings
 from editing.window import Window, steps_in
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _of_plans(
         lay_out(
             plan.alignment,
             plan.steps,
-            cross_replace=plan.settings.cross_replace,
+            cross_replace=with_default(plan.settings.cross_replace),
             self_replace=plan.settings.self_replace,
             weights=plan.settings.reweight,
             carry_swaps=carry_swaps,
@@ -197,6 +198,14 @@ def _of_plans(
         for plan in plans
     ]
     return PromptToPrompt(words, sites)
+
+
+EVERYONE_ELSE: dict[str, Any] = {"default": EditSettings.cross_replace}
+
+
+def with_default(windows: Window | Mapping[str, Window]) -> Window | Mapping[str, Window]:
+    """Words' own windows with one for all other words: the setting's default, where the user names none."""
+    return {**EVERYONE_ELSE, **windows} if isinstance(windows, Mapping) else windows
 
 
 def _holds_layout(site: Site) -> bool:

@@ -246,3 +246,18 @@ def test_what_is_not_finite_is_named(value: float) -> None:
         check_finite(torch.tensor([0.0, value]), "latents")
     finite = torch.ones(2)
     assert check_finite(finite, "latents") is finite
+
+
+def test_a_family_that_is_not_known_is_refused_before_its_weights_are_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "AudioPipeline"}')
+    asked: list[list[str]] = []
+
+    def download(model: str, allow_patterns: list[str], **_: object) -> str:
+        asked.append(allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("backbones.loading.snapshot_download", download)
+    assert "got AudioPipeline" in message_of("someone/audio")
+    assert asked == [["model_index.json"]]

@@ -91,3 +91,12 @@ def test_the_blend_begins_after_a_share_of_the_steps(
     blended = [not place.blend(latents, source, maps_of(edit), step).all() for step in range(10)]
     assert blended.index(True) == first if first is not None else not any(blended)
     assert blended == sorted(blended), "once begun it goes on"
+
+
+@pytest.mark.parametrize("share", [0.2, 1.0])
+def test_a_small_mark_of_the_users_is_edited_too(backbone: Backbone, view: View, share: float) -> None:
+    include = np.zeros((SIDE, SIDE), bool)
+    include[50:52, 57:59] = True  # within one cell of four pixels, of which it fills a fourth
+    with_mark = place_of(backbone, view, include_mask=include, cell_share=share).cells
+    assert with_mark[12, 14]
+    assert with_mark[:, 11:].sum() == 1, "no more than what it touches"

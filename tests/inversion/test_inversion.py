@@ -166,6 +166,22 @@ def test_the_best_iterate_is_kept_however_far_the_optimiser_strays(rate: float) 
     assert float((best.landed - pivot).square().mean()) == pytest.approx(best.loss)
 
 
+def test_small_gradients_survive_half_precision() -> None:
+    """The loss is averaged over all latents, so that its gradient would flush to zero in float16."""
+    start, weight = torch.zeros(1, 2, 3), torch.tensor(1e-5)
+    options = {"rate": 1e-2, "tolerance": 0.0, "max_inner_steps": 1, "as_published": True}
+    pivot = torch.full((64, 2, 3), 1e-2)
+    moved = tune(lambda embeds: (embeds.half() * weight.half()).float().expand(64, 2, 3), start, pivot, **options)
+    assert (moved.embeds.abs() > 5e-3).all()
+
+
+def test_what_is_not_finite_is_said_by_the_inversion(null_text_problem: tuple) -> None:
+    start = null_text_problem[4]
+    broken = start.with_embeds(start.embeds * float("nan"))
+    with pytest.raises(EditRealError, match="NaN or infinity"):
+        optimize_null_text(*null_text_problem[:4], broken, 7.5, max_inner_steps=1)
+
+
 def test_null_text_stops_before_an_update_that_is_not_needed(null_text_problem: tuple) -> None:
     backbone, schedule, pivots, condition, _, scale = null_text_problem
     far = optimize_null_text(*null_text_problem, max_inner_steps=3)

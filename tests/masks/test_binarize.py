@@ -101,5 +101,5 @@ def test_thresholds_outside_0_to_1_are_refused(threshold: float) -> None:
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(EditRealError, match="otsu, midrange, published, got 'magic'"):
+    with pytest.raises(EditRealError, match=f"{', '.join(RULES)}, got 'magic'"):
         binarize(torch.rand(3, 3), "magic")

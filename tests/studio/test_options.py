@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from backbones.errors import EditRealError
 from backbones.option import described
 from editing.settings import EditSettings, InversionSettings
+from masks.binarize import RULES
 from studio.options import READERS, help_text, spread_settings
 
 KINDS = (InversionSettings, EditSettings)
@@ -114,7 +115,7 @@ def test_windows_and_weights_of_several_words() -> None:
         (["--reweight", "pink"], "expected a word and its weight such as pink=2, got 'pink'"),
         (["--reweight", "=2"], "expected a word and its weight such as pink=2, got '=2'"),
         (["--reweight", "pink=nan"], "expected reweight of 'pink' as a number, got nan"),
-        (["--mask-rule", "magic"], "expected mask_rule among otsu, midrange, published, got 'magic'"),
+        (["--mask-rule", "magic"], f"expected mask_rule among {', '.join(RULES)}, got 'magic'"),
         (["--texture", "2"], "expected texture as a number between 0 and 1, got 2.0"),
     ],
 )
@@ -133,7 +134,7 @@ def test_help_has_the_description_the_values_and_the_panel() -> None:
             assert all(part in text for part in [*description.names(), description.span()])
             assert options[name].rich_help_panel == description.group.capitalize()
     assert options["steps"].help.endswith("; 1 or more")
-    assert options["mask_rule"].help.endswith("; one of otsu, midrange, published")
+    assert options["mask_rule"].help.endswith(f"; one of {', '.join(RULES)}")
     assert options["reweight"].help.endswith("; pink=2; repeatable")
     assert options["guidance_scale"].show_default == "what suits the model"
 

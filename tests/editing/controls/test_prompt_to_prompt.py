@@ -6,7 +6,8 @@ from backbones.attention import Control, Site, attention, attention_probs, gathe
 from backbones.errors import EditRealError
 from backbones.text import parse_caption
 from editing.align import Alignment, align_captions
-from editing.controls.prompt_to_prompt import PromptToPrompt, WordEdits, carry_cross, lay_out
+from editing.controls.prompt_to_prompt import PromptToPrompt, WordEdits, carry_cross, lay_out, with_default
+from editing.settings import EditSettings
 from editing.window import Window
 
 STEPS, HEADS, SIDE, KEYS = 10, 2, 4, 24
@@ -281,3 +282,9 @@ def test_the_layout_is_held_up_to_half_of_the_latents_side(
     site = Site("attn1", "self", "decoder", 0, side, side, share)
     control = PromptToPrompt([plan(tokenizer, "a rose", "a cat")], [CROSS, site])
     assert (site in control.sites(0)) == held
+
+
+def test_a_words_own_window_leaves_all_other_words_theirs() -> None:
+    assert with_default({"pink": 0.4}) == {"default": EditSettings.cross_replace, "pink": 0.4}
+    assert with_default({"pink": 0.4, "default": 0.1}) == {"pink": 0.4, "default": 0.1}
+    assert with_default(0.3) == 0.3
