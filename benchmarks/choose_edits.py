@@ -160,7 +160,7 @@ RECIPES = (
 
 def choose_photos(archives: list[Path], split: str, number: int) -> list[Row]:
     """`number` photos evenly spread over those of the split whose object is known, the archives one after another."""
-    rows = [row for path in archives for row in read_archive(path) if row["split"] == split]
+    rows = [row for path in archives for row in read_archive(path, split=split)]
     rows = [row for row in rows if row["object"] is not None]
     if not rows:
         raise EditRealError(f"expected photos of the split 'train' or 'test' in the archives, got none of {split!r}")

@@ -47,11 +47,13 @@ SYNONYMS = {"pants": ("trousers", "trousers"), "aubergine": ("eggplant", "eggpla
 OWN_FIELDS = ("file_name", "split", "source", "license", "owner", "label", "flower", "animal", "breed")
 
 
-def read_archive(path: Path, names: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of the archive's photos, or of those of the given names, each with `image` and `object`."""
+def read_archive(
+    path: Path, names: Collection[str] | None = None, split: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows of the archive's photos, or of those of the given names or split, each with `image` and `object`."""
     with zipfile.ZipFile(path) as archive:
         for given in map(json.loads, archive.read("metadata.jsonl").splitlines()):
-            if names is not None and given["file_name"] not in names:
+            if (names is not None and given["file_name"] not in names) or split not in (None, given["split"]):
                 continue
             image = np.array(Image.open(io.BytesIO(archive.read(given["file_name"]))).convert("RGB"))
             mask = np.array(Image.open(io.BytesIO(archive.read(given["mask"])))) if given.get("mask") else None
@@ -63,7 +65,7 @@ def photos_of(archives: list[Path], split: str, number: int) -> list[dict[str, A
     """`number` photos of each archive's split whose thing's pixels are known, evenly spread over it."""
     chosen = []
     for archive in archives:
-        rows = [row for row in read_archive(archive) if row["split"] == split and row["object"] is not None]
+        rows = [row for row in read_archive(archive, split=split) if row["object"] is not None]
         chosen += [rows[int(i)] for i in np.linspace(0, len(rows) - 1, min(number, len(rows)))]
     return chosen
 
