@@ -39,6 +39,7 @@ PICTURES = {
         "compare_inpainting/edit-real.png",
         "compare_inpainting/sheet.png",
     ],
+    "mend_an_edit": ["mend_an_edit.jpg", "not_mended.jpg"],
     "own_weights": ["sheet.png"],
 }
 """What each example leaves in the folder that it is given."""
