@@ -23,7 +23,8 @@ class EditResult:
     Attributes:
         image: The edit at the photo's own size; outside the mask its pixels are the photo's.
         mask: Where it differs, L, the photo's size; 0 is untouched.
-        reconstruction: What the model makes of the photo without an edit, at the model's size.
+        reconstruction: What the model makes of the photo without an edit, at its own size: replayed from the inversion,
+            which is the autoencoder's round trip; with `exact=False` where guided sampling ends.
         drawn: What it makes with the edit, at the model's size, before anything is composited.
         heat_maps: Where the model sees each word of the caption, L, the photo's size.
         trajectory: The inversion, for further edits.
@@ -49,10 +50,10 @@ class EditResult:
         save_photo(self.image, path, self.photo, overwrite=overwrite)
 
     def sheet(self) -> Image.Image:
-        """One picture: photo, reconstruction, mask, edit, and the words' heat maps."""
+        """One picture: photo, the photo as the model draws it, mask, edit, and the words' heat maps."""
         panels = [
             ("photo", self.photo.image),
-            ("reconstruction", self.reconstruction.resize(self.photo.size, Image.Resampling.BICUBIC)),
+            ("as the model draws it", self.reconstruction.resize(self.photo.size, Image.Resampling.BICUBIC)),
             ("mask", overlay_mask(self.photo.image, self.mask)),
             ("edit", self.image),
             *((f"“{word}”", overlay_heat(self.photo.image, heat)) for word, heat in self.heat_maps.items()),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FEATURES_UNTIL = 0.8  # tau_f and tau_A: 40 and 25 of 50 steps (Tumanyan et al., CVPR 2023)
 ATTENTION_UNTIL = 0.5
 LAYER_SHARE = 0.25  # of the latents' side: there is the decoder's layer 4, the second of its grid,
-LEAST_LAYER_SIDE = 8  # and not below this side: the features of a model of small latents hold no layout there
+LEAST_LAYER_SIDE = 8  # and not below this side, since a model of small latents has few cells there
 LAYER_OF_GRID = 1
 
 
