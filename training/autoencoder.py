@@ -156,15 +156,9 @@ def main(
     rng = np.random.default_rng((rank, run.steps))
 
     def step(progress: float) -> dict[str, float]:
-        warmup = min((run.steps + 1) / 100, 1.0)
-        falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
-        optimizer.param_groups[0]["lr"] = learning_rate * warmup * falling
+        optimizer.param_groups[0]["lr"] = learning_rate * rate_share(run.steps, progress)
         target = random_crops(images, batch_size, crop, size, rng).to(device, memory_format=torch.channels_last)
-        with autocast(device):
-            posterior = model.encode(target).latent_dist
-            decoded = model.decode(posterior.mean if decoder_only else posterior.sample()).sample
-        kl = posterior.kl().float().mean() / posterior.mean[0].numel()
-        loss = reconstruction_loss(decoded.float(), target) + (0.0 if decoder_only else 1e-4 * kl)
+        loss, kl = losses(model, target, decoder_only=decoder_only)
         optimizer.zero_grad()
         loss.backward()
         average_gradients(trained)
@@ -192,6 +186,20 @@ def main(
     }
     (folder / "summary.json").write_text(json.dumps(summary))
     print(summary)
+
+
+def rate_share(steps: int, progress: float) -> float:
+    """Of the learning rate: rising over the first hundred steps, then a cosine that falls to a fiftieth."""
+    return min((steps + 1) / 100, 1.0) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def losses(model: AutoencoderKL, target: torch.Tensor, *, decoder_only: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is minimised over a batch of crops `(B, 3, H, W)` in [-1, 1], and the divergence of its latents."""
+    with autocast(target.device):
+        posterior = model.encode(target).latent_dist
+        decoded = model.decode(posterior.mean if decoder_only else posterior.sample()).sample
+    kl = posterior.kl().float().mean() / posterior.mean[0].numel()
+    return reconstruction_loss(decoded.float(), target) + (0.0 if decoder_only else 1e-4 * kl), kl
 
 
 def start(size: int, start_from: Path | None) -> AutoencoderKL:
