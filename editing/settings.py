@@ -72,7 +72,8 @@ class EditSettings:
     )
     control: str = option(
         "replace",
-        help="how the photo's attention enters the edit",
+        help="how the photo's attention enters the edit; the other settings of attention act with `replace` and "
+        "`refine`",
         group="attention",
         choices=_controls,
     )
@@ -170,7 +171,7 @@ class EditSettings:
     )
     feather: float = option(
         0.005,
-        help="width of the fade inside the mask, as a share of the photo's longer side",
+        help="width of the fade inside the mask, as a share of the longer side of the photo, or of its region",
         group="composite",
         least=0,
         most=1,
@@ -243,7 +244,7 @@ class InpaintSettings:
     )
     feather: float = option(
         EditSettings.feather,
-        help="width of the fade inside the mask, as a share of the photo's longer side",
+        help="width of the fade inside the mask, as a share of the longer side of the photo, or of its region",
         group="inpainting",
         least=0,
         most=1,
@@ -312,4 +313,12 @@ def settings_for_each(
 
 def _refuse_unknown(options: Mapping[str, Any], known: Collection[str]) -> None:
     if unknown := sorted(set(options) - set(known)):
-        raise EditRealError(f"expected options among {', '.join(known)}, got {', '.join(unknown)}")
+        homes = {"the inversion": InversionSettings, "the edit": EditSettings}
+        at_home = [
+            f"; {name} belongs to {home}" for name in unknown for home, kind in homes.items() if name in _names(kind)
+        ]
+        raise EditRealError(f"expected options among {', '.join(known)}, got {', '.join(unknown)}{''.join(at_home)}")
+
+
+def _names(kind: type) -> set[str]:
+    return {field.name for field in fields(kind)}

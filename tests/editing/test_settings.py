@@ -210,3 +210,10 @@ def test_what_is_shared_has_one_default() -> None:
 def test_the_package_hands_them_out() -> None:
     assert editing.InversionSettings is InversionSettings
     assert editing.EditSettings is EditSettings and editing.InpaintSettings is InpaintSettings
+
+
+def test_an_option_of_the_other_settings_is_sent_home() -> None:
+    with pytest.raises(EditRealError, match="got steps; steps belongs to the inversion"):
+        with_options(EditSettings(), {"steps": 2})
+    with pytest.raises(EditRealError, match="got exact, magic; exact belongs to the edit"):
+        with_options(InversionSettings(), {"exact": False, "magic": 1})
