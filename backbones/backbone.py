@@ -108,7 +108,7 @@ class Backbone:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of noise levels and of some bytes of every weight: the same on every machine, for one number format."""
+        """A hash of levels and of some bytes of every weight: the same on every machine, for one number format."""
         levels = self.levels
         told = (levels.prediction_type, levels.timestep_spacing, levels.steps_offset, levels.final)
         digest = hashlib.sha256(repr(told).encode() + levels.signal.numpy().tobytes())
