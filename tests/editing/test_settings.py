@@ -150,7 +150,8 @@ def test_options_are_sorted_into_the_two_kinds() -> None:
 def test_options_on_top_of_settings() -> None:
     settings = with_options(EditSettings(emphasis=3.0), {"feather": 0.1})
     assert settings == EditSettings(emphasis=3.0, feather=0.1)
-    with pytest.raises(EditRealError, match=r"^expected options among cross_replace, .*, got steps; steps belongs to the inversion$"):
+    sentence = r"^expected options among cross_replace, .*, got steps; steps belongs to the inversion$"
+    with pytest.raises(EditRealError, match=sentence):
         with_options(settings, {"steps": 3})
 
 
