@@ -9,8 +9,10 @@ Give every archive. The photos themselves are read in place.
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +66,8 @@ def main(
     out: Annotated[Path, typer.Option(help="the file to write")],
 ) -> None:
     """Prepare the photos for training."""
-    with ProcessPoolExecutor() as pool:
+    # Spawned, not forked: a copy of a process whose OpenCV has threads may wait for them for ever.
+    with ProcessPoolExecutor(min(len(photos), os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
         rows = [row for part in pool.map(read_prepared_archive, photos) for row in part]
     tensors, metadata = {}, {}
     for split in ("train", "test"):
