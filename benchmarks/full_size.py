@@ -1,68 +1,70 @@
-"""Stable Diffusion at full size, from its configurations alone: random weights, for memory, time and shapes.
+"""Models at full size, from their configurations alone: random weights, for memory, time and shapes.
 
 The numbers are those of the published `config.json` files; what they leave out is diffusers' and transformers' default.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from diffusers import AutoencoderKL
+from diffusers.configuration_utils import ConfigMixin
+from torch import nn
+from transformers import CLIPTokenizer
 
 from backbones.backbone import Backbone
-from backbones.families.stable_diffusion import FAMILY, assemble
-from backbones.loading import BUNDLED_FOLDER, STABLE_DIFFUSION_GUIDANCE
+from backbones.families import FAMILIES
+from backbones.hub import BUNDLED_FOLDER
+from backbones.loading import Found
+from backbones.loading import build as build_backbone
 
 TEXT_LENGTH, VOCABULARY = 77, 49408
 
 
 @dataclass(frozen=True)
 class Size:
-    """The configurations of a model of Stable Diffusion.
+    """The configurations of a model.
 
     Attributes:
-        side: Pixels of a side of the photos that it was trained on.
-        prediction_type: Of its scheduler.
-        unet: What differs from the other sizes, like the next.
-        text_encoder: CLIP's.
+        pipeline: A key of `FAMILIES`.
+        configs: Of each part but the tokenizers.
+        index: Of the pipeline itself.
     """
 
-    side: int
-    prediction_type: str
-    unet: dict[str, Any]
-    text_encoder: dict[str, Any]
+    pipeline: str
+    configs: dict[str, dict[str, Any]]
+    index: dict[str, Any] = field(default_factory=dict)
 
 
-SIZES = {
-    "Stable Diffusion 1.5": Size(
-        side=512,
-        prediction_type="epsilon",
-        unet={"cross_attention_dim": 768, "attention_head_dim": 8},
-        text_encoder={
-            "hidden_size": 768,
-            "intermediate_size": 3072,
-            "num_hidden_layers": 12,
-            "num_attention_heads": 12,
-            "hidden_act": "quick_gelu",
-        },
-    ),
-    "Stable Diffusion 2.1": Size(
-        side=768,
-        prediction_type="v_prediction",
-        unet={"cross_attention_dim": 1024, "attention_head_dim": (5, 10, 20, 20), "use_linear_projection": True},
-        text_encoder={
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 23,
-            "num_attention_heads": 16,
-            "hidden_act": "gelu",
-        },
-    ),
+CLIP_L = {
+    "vocab_size": VOCABULARY,
+    "max_position_embeddings": TEXT_LENGTH,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "hidden_act": "quick_gelu",
+    "projection_dim": 768,
 }
-
+OPEN_CLIP_H = {
+    **CLIP_L,
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "hidden_act": "gelu",
+}
+OPEN_CLIP_G = {
+    **CLIP_L,
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "hidden_act": "gelu",
+    "projection_dim": 1280,
+}
 UNET = {"block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2}
 AUTOENCODER = {
     "block_out_channels": (128, 256, 512, 512),
@@ -79,6 +81,57 @@ SCHEDULER = {
     "steps_offset": 1,
 }
 
+SIZES = {
+    "Stable Diffusion 1.5": Size(
+        "StableDiffusionPipeline",
+        {
+            "unet": {**UNET, "sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
+            "vae": {**AUTOENCODER, "sample_size": 512},
+            "text_encoder": CLIP_L,
+            "scheduler": SCHEDULER,
+        },
+    ),
+    "Stable Diffusion 2.1": Size(
+        "StableDiffusionPipeline",
+        {
+            "unet": {
+                **UNET,
+                "sample_size": 96,
+                "cross_attention_dim": 1024,
+                "attention_head_dim": (5, 10, 20, 20),
+                "use_linear_projection": True,
+            },
+            "vae": {**AUTOENCODER, "sample_size": 768},
+            "text_encoder": OPEN_CLIP_H,
+            "scheduler": {**SCHEDULER, "prediction_type": "v_prediction"},
+        },
+    ),
+    "SDXL base 1.0": Size(
+        "StableDiffusionXLPipeline",
+        {
+            "unet": {
+                "block_out_channels": (320, 640, 1280),
+                "layers_per_block": 2,
+                "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+                "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+                "transformer_layers_per_block": (1, 2, 10),
+                "sample_size": 128,
+                "cross_attention_dim": 2048,
+                "attention_head_dim": (5, 10, 20),
+                "use_linear_projection": True,
+                "addition_embed_type": "text_time",
+                "addition_time_embed_dim": 256,
+                "projection_class_embeddings_input_dim": 2816,
+            },
+            "vae": {**AUTOENCODER, "sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True},
+            "text_encoder": CLIP_L,
+            "text_encoder_2": OPEN_CLIP_G,
+            "scheduler": SCHEDULER,
+        },
+        {"force_zeros_for_empty_prompt": True},
+    ),
+}
+
 
 def build(name: str, dtype: torch.dtype, device: torch.device | str = "cpu", *, seed: int = 0) -> Backbone:
     """A model of `SIZES` with random weights; on the device `meta` it has shapes alone.
@@ -86,20 +139,17 @@ def build(name: str, dtype: torch.dtype, device: torch.device | str = "cpu", *, 
     Its words are cut into tokens by the bundled model's tokenizer, at CLIP's length.
     """
     size, device = SIZES[name], torch.device(device)
+    family = FAMILIES[size.pipeline]
     torch.manual_seed(seed)
     with device:
-        unet = UNet2DConditionModel(sample_size=size.side // 8, **UNET, **size.unet)
-        vae = AutoencoderKL(sample_size=size.side, **AUTOENCODER)
-        text = CLIPTextConfig(vocab_size=VOCABULARY, max_position_embeddings=TEXT_LENGTH, **size.text_encoder)
-        text_encoder = CLIPTextModel(text)
-    for network in (unet, text_encoder):
-        torch.nn.Module.to(network, dtype)  # diffusers' own says how it should have been loaded
-    tokenizer = CLIPTokenizer.from_pretrained(BUNDLED_FOLDER / "tokenizer", model_max_length=TEXT_LENGTH)
-    scheduler = DDIMScheduler(prediction_type=size.prediction_type, **SCHEDULER)
-    return Backbone(
-        name=name,
-        family=FAMILY,
-        **assemble(unet, vae, text_encoder, tokenizer, scheduler, device),
-        known_words=None,
-        guidance_scale=STABLE_DIFFUSION_GUIDANCE,
-    )
+        parts = {part: _make(kind, size.configs.get(part, {}), dtype) for part, kind in family.parts.items()}
+    return build_backbone(Found(name, family, parts, size.index), device, dtype)
+
+
+def _make(kind: Any, config: dict[str, Any], dtype: torch.dtype) -> Any:
+    if issubclass(kind, CLIPTokenizer):
+        return kind.from_pretrained(BUNDLED_FOLDER / "tokenizer", model_max_length=TEXT_LENGTH)
+    made = kind(**config) if issubclass(kind, ConfigMixin) else kind(kind.config_class(**config))
+    if isinstance(made, nn.Module) and not isinstance(made, AutoencoderKL):
+        nn.Module.to(made, dtype)  # diffusers' own says how it should have been loaded
+    return made

@@ -15,13 +15,13 @@ from PIL import Image
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.families import stable_diffusion
 from backbones.geometry import Geometry, plan_geometry
 from backbones.inpainting import load_inpainting
-from backbones.loading import STABLE_DIFFUSION_GUIDANCE, load_backbone
+from backbones.loading import load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.saving import save_photo
-from backbones.text import parse_caption
 from editing.blended import inpaint_blended, latent_mask
 from editing.settings import InpaintSettings, with_options
 from editing.verdict import measure_change, warn_of_captions
@@ -128,7 +128,7 @@ def inpaint_photo(
     enlarged = enlarge_edit(part, drawn, drawn, keep_detail=False)
     feathered = feather_inside(inside, settings.feather * max(part.shape))
     result = geometry.paste(composite(part, enlarged, geometry.crop(feathered)), pixels)
-    captions = [] if model is None else [parse_caption(model.tokenizer, caption)]
+    captions = [] if model is None else [model.parse(caption)]
     return InpaintResult(
         image=with_alpha(Image.fromarray(result), photo),
         mask=Image.fromarray(feathered),
@@ -266,7 +266,7 @@ def draw_with_pipeline(
         mask,
         caption,
         steps=settings.steps,
-        guidance_scale=settings.guidance_scale or STABLE_DIFFUSION_GUIDANCE,
+        guidance_scale=settings.guidance_scale or stable_diffusion.FAMILY.guidance_scale,
         seed=settings.seed,
         padding=settings.padding,
         callback=callback,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 
 from backbones.backbone import Backbone
-from backbones.text import parse_caption
 from editing.align import Alignment, align_captions, only_colors_change, reweighted_words
 from editing.captions import check_caption
 from editing.controls import CONTROLS
@@ -63,8 +62,7 @@ def plan_edit(
     """
     check_caption(caption, "caption")
     check_caption(new_caption, "new caption")
-    tokenizer = backbone.tokenizer
-    alignment = align_captions(parse_caption(tokenizer, caption), parse_caption(tokenizer, new_caption))
+    alignment = align_captions(backbone.parse(caption), backbone.parse(new_caption))
     plan = EditPlan(alignment, find_region(alignment, settings, photo_size), settings, steps)
     CONTROLS[settings.control]([plan], [], torch.device("cpu"))  # made to see whether it can be
     return plan

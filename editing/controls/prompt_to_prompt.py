@@ -107,7 +107,7 @@ def lay_out(
     """
     target = alignment.target
     windows = dict(cross_replace) if isinstance(cross_replace, Mapping) else {"default": cross_replace}
-    length = len(target.input_ids)
+    length = target.length
     cross_steps = steps_in(windows.pop("default", 1.0), steps)[:, None].expand(steps, length).clone()
     for name, window in windows.items():
         cross_steps[:, _positions(target, name)] = steps_in(window, steps)[:, None]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from backbones.loading import BUNDLED_FOLDER
+from backbones.hub import BUNDLED_FOLDER
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
