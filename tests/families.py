@@ -8,13 +8,24 @@ from pathlib import Path
 import torch
 from diffusers import (
     AutoencoderKL,
+    DDPMScheduler,
     EulerDiscreteScheduler,
+    IFPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5TokenizerFast,
+)
 
-from tests.conftest import MAX_LENGTH, write_pipeline, write_tokenizer
+from tests.conftest import MAX_LENGTH, WHOLE_WORDS, write_pipeline, write_tokenizer
 
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
@@ -55,6 +66,63 @@ def write_sdxl(folder: Path, *, zeros: bool = True) -> Path:
     return folder
 
 
+def write_deepfloyd(folder: Path) -> Path:
+    """IF's first stage: 32x32 pixels, text and pixels in one softmax at 16x16 and 8x8, a variance beside the noise."""
+    torch.manual_seed(0)
+    tokenizer = t5_tokenizer()
+    IFPipeline(
+        tokenizer=tokenizer,
+        text_encoder=t5_encoder(tokenizer, 16),
+        unet=UNet2DConditionModel(
+            sample_size=32,
+            in_channels=3,
+            out_channels=6,
+            block_out_channels=(16, 32, 32),
+            down_block_types=("ResnetDownsampleBlock2D", *("SimpleCrossAttnDownBlock2D",) * 2),
+            mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+            up_block_types=(*("SimpleCrossAttnUpBlock2D",) * 2, "ResnetUpsampleBlock2D"),
+            layers_per_block=1,
+            cross_attention_dim=32,
+            cross_attention_norm="group_norm",
+            encoder_hid_dim=16,
+            encoder_hid_dim_type="text_proj",
+            addition_embed_type="text",
+            addition_embed_type_num_heads=4,
+            attention_head_dim=8,
+            norm_num_groups=4,
+            resnet_time_scale_shift="scale_shift",
+            act_fn="gelu",
+        ),
+        scheduler=DDPMScheduler(
+            beta_schedule="squaredcos_cap_v2", variance_type="learned_range", thresholding=True, sample_max_value=1.5
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        watermarker=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return folder
+
+
+def t5_tokenizer() -> T5TokenizerFast:
+    """`WHOLE_WORDS` are one token each with the space before them; every other word falls into letters."""
+    pieces = {"<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0, "▁": -2.0}
+    pieces |= {f"▁{word}": -1.0 for word in WHOLE_WORDS} | dict.fromkeys("abcdefghijklmnopqrstuvwxyz,.!'-", -5.0)
+    made = Tokenizer(models.Unigram(list(pieces.items()), unk_id=2))
+    made.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
+    made.decoder = decoders.Metaspace()
+    made.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    return T5TokenizerFast(tokenizer_object=made, extra_ids=0, model_max_length=20)
+
+
+def t5_encoder(tokenizer: T5TokenizerFast, width: int) -> T5EncoderModel:
+    return T5EncoderModel(
+        T5Config(vocab_size=len(tokenizer), d_model=width, d_ff=32, d_kv=8, num_layers=2, num_heads=2)
+    )
+
+
 def tiny_vae(channels: int, **config: object) -> AutoencoderKL:
     """Two levels: a factor of 2."""
     return AutoencoderKL(
@@ -85,4 +153,5 @@ def clip_config(tokenizer: CLIPTokenizer, width: int) -> CLIPTextConfig:
 WRITERS: dict[str, Callable[[Path], Path]] = {
     "stable_diffusion": write_stable_diffusion,
     "sdxl": write_sdxl,
+    "deepfloyd": write_deepfloyd,
 }

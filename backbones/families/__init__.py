@@ -1,11 +1,12 @@
 """The families of models: one file each, by the `_class_name` of a diffusers pipeline."""
 
 from backbones.backbone import Family
-from backbones.families import sdxl, stable_diffusion
+from backbones.families import deepfloyd, sdxl, stable_diffusion
 
 FAMILIES: dict[str, Family] = {
     "StableDiffusionPipeline": stable_diffusion.FAMILY,
     "StableDiffusionXLPipeline": sdxl.FAMILY,
+    "IFPipeline": deepfloyd.FAMILY,
 }
 
 REFUSED = {

@@ -9,7 +9,7 @@ import torch
 
 from backbones.attention import Control, Site, attention
 from backbones.errors import EditRealError
-from editing.rows import Rows
+from editing.rows import Rows, of_source
 from editing.window import steps_in
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ ATTENTION_UNTIL = 0.5
 LAYER_SHARE = 0.25  # of the latents' side: there is the decoder's layer 4, the second of its grid,
 LEAST_LAYER_SIDE = 8  # and not below this side, since a model of small latents has few cells there
 LAYER_OF_GRID = 1
+SELF = ("self", "joint")  # sites at which pixels attend to pixels
 
 
 class PlugAndPlay(Control):
@@ -50,7 +51,7 @@ class PlugAndPlay(Control):
         self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
     ) -> torch.Tensor:
         source = self._rows.source
-        return attention(query[source].expand_as(query), key[source].expand_as(key), value)
+        return attention(query[source].expand_as(query), of_source(site, key, source), value)
 
 
 def layers_of(sites: Sequence[Site]) -> tuple[list[Site], list[Site]]:
@@ -63,7 +64,7 @@ def layers_of(sites: Sequence[Site]) -> tuple[list[Site], list[Site]]:
     decoder = [site for site in sites if site.part == "decoder"]
     residual = [site for site in decoder if site.kind == "residual"]
     if not residual:
-        return [], [site for site in decoder if site.kind == "self"]
+        return [], [site for site in decoder if site.kind in SELF]
 
     def distance(site: Site) -> float:
         return abs(site.side - max(LEAST_LAYER_SIDE, LAYER_SHARE * site.side / site.share))
@@ -71,8 +72,8 @@ def layers_of(sites: Sequence[Site]) -> tuple[list[Site], list[Site]]:
     share = min(residual, key=distance).share
     of_grid = [site for site in residual if site.share == share]
     layer = min(LAYER_OF_GRID, len(of_grid) - 1)
-    beside = [site for site in decoder if site.kind == "self" and site.share == share]
-    finer = [site for site in decoder if site.kind == "self" and site.share > share]
+    beside = [site for site in decoder if site.kind in SELF and site.share == share]
+    finer = [site for site in decoder if site.kind in SELF and site.share > share]
     return [of_grid[layer]], [*beside[layer:], *finer]
 
 

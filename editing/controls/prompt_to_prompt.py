@@ -28,7 +28,7 @@ def carry_cross(
     """Replace and refine in one (Hertz et al. 2023, equations 4 and 5).
 
     The new words take their own attention, the others share the rest of each pixel as they share it in the source.
-    Rows sum to 1, whatever was added or removed.
+    Rows sum to what the target's do, whatever was added or removed: to 1 in cross-attention.
 
     Args:
         source_probs: `(heads, Q, K)`.
@@ -41,7 +41,7 @@ def carry_cross(
     """
     own = target_probs * fresh
     carried = source_probs @ carry
-    rest = 1 - own.sum(-1, keepdim=True)
+    rest = (target_probs * ~fresh).sum(-1, keepdim=True)
     return carried * (rest / carried.sum(-1, keepdim=True).clamp(min=1e-6)) + own
 
 
@@ -135,15 +135,21 @@ class PromptToPrompt(Control):
         self._words, self._rows = words, Rows(len(words))
         self._cross = [site for site in sites if site.kind == "cross"]
         self._self = [site for site in sites if site.kind == "self" and _holds_layout(site)]
+        self._joint = [site for site in sites if site.kind == "joint"]
 
     def sites(self, step: int) -> Collection[Site]:
-        cross = self._cross if any(one.acts[step] for one in self._words) else []
-        layout = self._self if any(one.holds[step] for one in self._words) else []
-        return [*cross, *layout]
+        acts, holds = any(one.acts[step] for one in self._words), any(one.holds[step] for one in self._words)
+        return [
+            *(self._cross if acts else []),
+            *(self._self if holds else []),
+            *(site for site in self._joint if acts or (holds and _holds_layout(site))),
+        ]
 
     def attend(
         self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
     ) -> torch.Tensor:
+        if site.kind == "joint":
+            return self._carry_both(site, query, key, value, step)
         edit = self._carry_words if site.kind == "cross" else self._carry_layout
         return edit(query, key, value, step)
 
@@ -164,6 +170,27 @@ class PromptToPrompt(Control):
         source_of = [0 if words.holds[step] else row for words, row in zip(self._words, self._cond_rows, strict=True)]
         rows = [*range(self._rows.cond.start), *source_of]
         return attention(query[rows], key[rows], value)
+
+    def _carry_both(
+        self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
+    ) -> torch.Tensor:
+        """Text and pixels in one softmax: words are carried in its text columns, the layout in its pixel columns.
+
+        What share of its attention a pixel gives to the text stays the target's own, so that rows sum to 1.
+        """
+        source, cond = self._rows.source, self._rows.cond
+        untouched = slice(0, cond.start)
+        source_probs = attention_probs(query[source], key[source])[0]
+        target_probs = attention_probs(query[cond], key[cond])
+        edited = []
+        for words, probs in zip(self._words, target_probs, strict=True):
+            text, pixels = probs[..., : -site.cells], probs[..., -site.cells :]
+            if words.holds[step] and _holds_layout(site):
+                held = source_probs[..., -site.cells :]
+                pixels = held * (pixels.sum(-1, keepdim=True) / held.sum(-1, keepdim=True))
+            edited.append(torch.cat([words.cross(source_probs[..., : -site.cells], text, step), pixels], -1))
+        kept = attention(query[untouched], key[untouched], value[untouched])
+        return torch.cat([kept, gather(torch.stack(edited), value[cond])])
 
     @property
     def _cond_rows(self) -> range:

@@ -100,12 +100,15 @@ def test_under_every_control_the_same_words_are_the_source(backbone: Backbone, c
     assert np.abs(drawn - source).max() <= 2
 
 
-def test_inversion_and_back_is_the_same_photo(backbone: Backbone) -> None:
-    latents, steps = noise(backbone, seed=2), 20
+def test_inversion_and_back_comes_as_near_as_one_likes(backbone: Backbone) -> None:
+    latents, steps = noise(backbone, seed=2), 10
     schedule, condition = make_schedule(backbone, steps), backbone.condition([CAPTION])
-    pivots = implicit_invert(backbone, schedule, latents, condition, iterations=15)
-    back = ddim_sample(backbone, schedule, pivots[:1], condition, condition.expand(steps), 1.0)
-    assert float((back[-1:] - latents).square().mean().sqrt() / latents.std()) < 1e-2
+    errors = []
+    for iterations in (10, 30):
+        pivots = implicit_invert(backbone, schedule, latents, condition, iterations=iterations)
+        back = ddim_sample(backbone, schedule, pivots[:1], condition, condition.expand(steps), 1.0)
+        errors.append(float((back[-1:] - latents).square().mean().sqrt() / latents.std()))
+    assert errors[1] < max(0.5 * errors[0], 1e-4), errors
 
 
 def test_every_row_of_attention_sums_to_one(backbone: Backbone) -> None:
