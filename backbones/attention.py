@@ -98,10 +98,25 @@ def attention_probs(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
 
 
 def mean_probs(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-    """The mean of `attention_probs` over the heads, `(B, Q, K)`; as many rows at once as memory is spent on."""
-    each = query.shape[1] * query.shape[2] * key.shape[2]
-    rows = max(1, PROBS_AT_ONCE // each)
-    return torch.cat([attention_probs(*some).mean(1) for some in zip(query.split(rows), key.split(rows), strict=True)])
+    """The mean of `attention_probs` over the heads, `(B, Q, K)`, worked out in parts so that little is stored."""
+    each = query.shape[1] * key.shape[2]  # probabilities of one pixel
+    rows, queries = max(1, PROBS_AT_ONCE // (each * query.shape[2])), max(1, PROBS_AT_ONCE // each)
+    return torch.cat(
+        [
+            torch.cat([attention_probs(part, keys).mean(1) for part in some.split(queries, dim=2)], dim=1)
+            for some, keys in zip(query.split(rows), key.split(rows), strict=True)
+        ]
+    )
+
+
+def pixels_share(query: torch.Tensor, key: torch.Tensor, cells: int) -> torch.Tensor:
+    """How much of each pixel's attention goes to pixels, `(B, heads, Q, 1)`, where the first keys are the text's.
+
+    It is fused attention whose values are 1 at the pixels and 0 at the words, so that no probabilities are stored.
+    """
+    is_pixel = torch.zeros(*key.shape[:-1], 8, dtype=key.dtype, device=key.device)  # as wide as fused kernels want it
+    is_pixel[..., -cells:, :] = 1
+    return attention(query, key, is_pixel)[..., :1]
 
 
 def gather(probs: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

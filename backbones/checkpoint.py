@@ -41,6 +41,7 @@ def read_checkpoint(path: Path, config: str | Path | None, dtype: torch.dtype) -
     folder = _find_config(path, config)
     kind = read_json(folder / "model_index.json").get("_class_name")
     import diffusers  # brings the pipelines, which nothing else here needs
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     pipeline = getattr(diffusers, str(kind), None)
     if not hasattr(pipeline, "from_single_file"):
@@ -51,7 +52,7 @@ def read_checkpoint(path: Path, config: str | Path | None, dtype: torch.dtype) -
         return pipeline.from_single_file(  # type: ignore[no-any-return,union-attr]
             str(path), config=str(folder), local_files_only=True, torch_dtype=dtype, **unneeded
         )
-    except UNREADABLE as error:
+    except (*UNREADABLE, SingleFileComponentError) as error:
         raise EditRealError(
             f"expected a file of weights that fits the configuration at {folder}, got {path}: {reason_of(error)}"
         ) from error

@@ -39,6 +39,6 @@ def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
     """The weights by name; of a network that comes to its device layer by layer, those that wait for it."""
     if not any(hasattr(module, "_hf_hook") for module in network.modules()):
         return dict(network.state_dict())
-    from accelerate.utils import get_state_dict_offloaded_model
+    from accelerate.utils.modeling import get_state_dict_offloaded_model
 
     return dict(get_state_dict_offloaded_model(network))

@@ -10,7 +10,10 @@ from diffusers import (
     AutoencoderKL,
     DDPMScheduler,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
     IFPipeline,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
@@ -104,6 +107,38 @@ def write_deepfloyd(folder: Path) -> Path:
     return folder
 
 
+def write_sd3(folder: Path, *, t5: bool = True) -> Path:
+    """Stable Diffusion 3.5's layout: joint attention, a second one in the first block; 32x32 photos, 16x16 latents."""
+    torch.manual_seed(0)
+    tokenizer, tokenizer_3 = write_tokenizer(folder / "draft_tokenizer"), t5_tokenizer()
+    StableDiffusion3Pipeline(
+        vae=tiny_vae(4, scaling_factor=1.5, shift_factor=0.06),
+        text_encoder=CLIPTextModelWithProjection(clip_config(tokenizer, 16)),
+        text_encoder_2=CLIPTextModelWithProjection(clip_config(tokenizer, 24)),
+        text_encoder_3=t5_encoder(tokenizer_3, 48) if t5 else None,
+        tokenizer=tokenizer,
+        tokenizer_2=CLIPTokenizer.from_pretrained(folder / "draft_tokenizer", pad_token="a"),
+        tokenizer_3=tokenizer_3 if t5 else None,
+        transformer=SD3Transformer2DModel(
+            sample_size=16,
+            patch_size=1,
+            in_channels=4,
+            out_channels=4,
+            num_layers=2,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=48,
+            caption_projection_dim=16,
+            pooled_projection_dim=24,
+            pos_embed_max_size=32,
+            dual_attention_layers=(0,),
+            qk_norm="rms_norm",
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0),
+    ).save_pretrained(folder)
+    return folder
+
+
 def t5_tokenizer() -> T5TokenizerFast:
     """`WHOLE_WORDS` are one token each with the space before them; every other word falls into letters."""
     pieces = {"<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0, "▁": -2.0}
@@ -154,4 +189,5 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "stable_diffusion": write_stable_diffusion,
     "sdxl": write_sdxl,
     "deepfloyd": write_deepfloyd,
+    "sd3": write_sd3,
 }

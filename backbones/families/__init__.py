@@ -1,12 +1,13 @@
 """The families of models: one file each, by the `_class_name` of a diffusers pipeline."""
 
 from backbones.backbone import Family
-from backbones.families import deepfloyd, sdxl, stable_diffusion
+from backbones.families import deepfloyd, sdxl, stable_diffusion, stable_diffusion_3
 
 FAMILIES: dict[str, Family] = {
     "StableDiffusionPipeline": stable_diffusion.FAMILY,
     "StableDiffusionXLPipeline": sdxl.FAMILY,
     "IFPipeline": deepfloyd.FAMILY,
+    "StableDiffusion3Pipeline": stable_diffusion_3.FAMILY,
 }
 
 REFUSED = {

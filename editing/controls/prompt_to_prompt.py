@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from backbones.attention import Control, Site, attention, attention_probs, gather
+from backbones.attention import Control, Site, attention, attention_probs, gather, pixels_share
 from backbones.text import Caption
 from editing.align import Alignment, new_words
 from editing.rows import Rows
@@ -28,7 +28,7 @@ def carry_cross(
     """Replace and refine in one (Hertz et al. 2023, equations 4 and 5).
 
     The new words take their own attention, the others share the rest of each pixel as they share it in the source.
-    Rows sum to what the target's do, whatever was added or removed: to 1 in cross-attention.
+    Rows sum to 1, whatever was added or removed.
 
     Args:
         source_probs: `(heads, Q, K)`.
@@ -41,7 +41,7 @@ def carry_cross(
     """
     own = target_probs * fresh
     carried = source_probs @ carry
-    rest = (target_probs * ~fresh).sum(-1, keepdim=True)
+    rest = 1 - own.sum(-1, keepdim=True)
     return carried * (rest / carried.sum(-1, keepdim=True).clamp(min=1e-6)) + own
 
 
@@ -174,23 +174,18 @@ class PromptToPrompt(Control):
     def _carry_both(
         self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
     ) -> torch.Tensor:
-        """Text and pixels in one softmax: words are carried in its text columns, the layout in its pixel columns.
+        """Text and pixels in one softmax: words are carried among its words, the layout among its pixels.
 
-        What share of its attention a pixel gives to the text stays the target's own, so that rows sum to 1.
+        What share of its attention a pixel gives to either stays the target's own, so that rows sum to 1. Each half is
+        worked out as it would be at a site of its own.
         """
-        source, cond = self._rows.source, self._rows.cond
-        untouched = slice(0, cond.start)
-        source_probs = attention_probs(query[source], key[source])[0]
-        target_probs = attention_probs(query[cond], key[cond])
-        edited = []
-        for words, probs in zip(self._words, target_probs, strict=True):
-            text, pixels = probs[..., : -site.cells], probs[..., -site.cells :]
-            if words.holds[step] and _holds_layout(site):
-                held = source_probs[..., -site.cells :]
-                pixels = held * (pixels.sum(-1, keepdim=True) / held.sum(-1, keepdim=True))
-            edited.append(torch.cat([words.cross(source_probs[..., : -site.cells], text, step), pixels], -1))
-        kept = attention(query[untouched], key[untouched], value[untouched])
-        return torch.cat([kept, gather(torch.stack(edited), value[cond])])
+        cond, words, pixels = self._rows.cond, slice(0, -site.cells), slice(-site.cells, None)
+        share = pixels_share(query[cond], key[cond], site.cells)
+        of_words = self._carry_words(query, key[:, :, words], value[:, :, words], step)[cond]
+        among_pixels = query, key[:, :, pixels], value[:, :, pixels]
+        of_pixels = self._carry_layout(*among_pixels, step) if _holds_layout(site) else attention(*among_pixels)
+        kept = attention(*(part[: cond.start] for part in (query, key, value)))
+        return torch.cat([kept, (1 - share) * of_words + share * of_pixels[cond]])
 
     @property
     def _cond_rows(self) -> range:
