@@ -13,7 +13,8 @@ from masks.aggregate import AttentionMaps
 
 MAP_SHARE = 0.25  # of the latents' side: 16x16 at 512 pixels, which Hertz et al. 2023 found best (section 4)
 LEAST_MAP_SIDE = 16  # coarser maps hold no shapes, so a model of small latents is looked at more closely
-BATCH = 8  # noise levels that are looked at together
+BATCH = 8  # noise levels that are looked at together,
+MAPS_AT_ONCE = 2**25  # or fewer, where their attention of pixels to pixels would have more numbers than this
 
 
 def map_sites(sites: Sequence[Site]) -> list[Site]:
@@ -101,12 +102,14 @@ def record_maps(
         condition: The caption's, one row.
     """
     sites = map_sites(backbone.sites(*latents.shape[-2:]))
-    recorded = []
-    for rows in torch.arange(len(latents)).split(BATCH):
+    at_once = max(1, min(BATCH, MAPS_AT_ONCE // sites[0].cells ** 2))
+    recorded, pixels = [], torch.zeros((), device=backbone.device)
+    for rows in torch.arange(len(latents)).split(at_once):
         recorder = Recorder(sites)
         with controlled(backbone, recorder, step=0):
             at = torch.tensor([timesteps[i] for i in rows])
             backbone.denoise(latents[rows.to(latents.device)], at, condition.expand(len(rows)))
-        recorded.append(recorder.means())
-    cross, pixels = (torch.cat(parts) for parts in zip(*recorded, strict=True))
-    return AttentionMaps(cross, pixels.mean(0), sites[0].height, sites[0].width)
+        cross, of_pixels = recorder.means()
+        recorded.append(cross)
+        pixels = pixels + of_pixels.sum(0)
+    return AttentionMaps(torch.cat(recorded), pixels / len(latents), sites[0].height, sites[0].width)

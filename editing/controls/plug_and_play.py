@@ -81,8 +81,14 @@ def plug_and_play(plans: Sequence[EditPlan], sites: Sequence[Site], device: torc
     """The layout is the photo's, by features and self-attention; colours and textures are the new caption's.
 
     Raises:
-        EditRealError: A word's weight is asked for, which has no place in features and self-attention.
+        EditRealError: A word's weight is asked for, which has no place in features and self-attention, or the model
+            has no residual blocks.
     """
+    if sites and not any(site.kind == "residual" for site in sites):
+        raise EditRealError(
+            "expected a model with residual blocks for control='plug_and_play', which takes their features, got one of "
+            "transformer blocks alone; use 'replace', 'refine' or 'mutual'"
+        )
     if any(plan.settings.reweight for plan in plans):
         raise EditRealError(
             "expected no reweight with control='plug_and_play', which leaves words alone; use 'replace'"
