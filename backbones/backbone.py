@@ -32,6 +32,7 @@ class Family:
     """What the models of one family have in common: their parts, and functions of a backbone of it.
 
     Attributes:
+        title: What people call them.
         parts: The classes of networks, tokenizers and scheduler, by the names that diffusers' pipeline has for them.
         check: Refuses with `EditRealError` what the configurations of the networks say is another kind of model.
         assemble: Parts and the pipeline's own configuration (`model_index.json`) to the fields of a `Backbone` that the
@@ -50,6 +51,7 @@ class Family:
         optional: Parts that a model may lack.
     """
 
+    title: str
     parts: Mapping[str, Any]
     check: Callable[[Configs], None]
     assemble: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]

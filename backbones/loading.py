@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
@@ -21,8 +21,8 @@ from backbones.hub import find_folder
 from backbones.memory import Stay, free_memory, plan_stays, tell_stays
 from backbones.reading import config_of, read_json, read_parts
 
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+ModelSource = str | Path | Any
+"""`bundled`, a folder in diffusers' layout, a `.safetensors` file, a hub id, or a pipeline of diffusers in memory."""
 
 FOREIGN_SCHEDULERS = ("EDM", "FlowMatch")  # whose levels are not those of a schedule of alphas
 
@@ -47,7 +47,7 @@ class Found:
 
 
 def load_backbone(
-    model: str | Path | DiffusionPipeline = "bundled",
+    model: ModelSource = "bundled",
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     *,
@@ -171,9 +171,8 @@ def _in_folder(model: str, variant: str | None, dtype: torch.dtype) -> Found:
     networks = [name for name, kind in there.items() if issubclass(kind, nn.Module)]
     family.check({name: read_json(folder / name / "config.json") for name in networks})
     _check_scheduler(read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name"), family)
-    own = folder / "edit_real.json"
     wanted = {name: (kind, _dtype_of(kind, dtype) if name in networks else None) for name, kind in there.items()}
-    return Found(model, family, read_parts(folder, wanted, variant), index, read_json(own) if own.exists() else {})
+    return Found(model, family, read_parts(folder, wanted, variant), index, _own_values(folder))
 
 
 def _of_pipeline(pipeline: Any, device: str | torch.device | None, dtype: torch.dtype | None) -> Backbone:
@@ -181,7 +180,7 @@ def _of_pipeline(pipeline: Any, device: str | torch.device | None, dtype: torch.
         raise EditRealError(
             f"expected a model as text, a path or a pipeline of diffusers, got {type(pipeline).__name__}"
         )
-    found = _in_pipeline(pipeline, type(pipeline).__name__)
+    found = _in_pipeline(pipeline, str(getattr(pipeline, "name_or_path", None) or type(pipeline).__name__))
     networks = [part for part in found.parts.values() if isinstance(part, nn.Module)]
     if any(hasattr(module, "_hf_hook") for network in networks for module in network.modules()):
         raise EditRealError(
@@ -206,7 +205,12 @@ def _in_pipeline(pipeline: Any, name: str) -> Found:
     family.check({part: config_of(network) for part, network in parts.items() if isinstance(network, nn.Module)})
     _check_scheduler(type(parts["scheduler"]).__name__, family)
     parts["scheduler"] = family.parts["scheduler"].from_config(parts["scheduler"].config)
-    return Found(name, family, parts, dict(pipeline.config))
+    return Found(name, family, parts, dict(pipeline.config), _own_values(Path(name)))
+
+
+def _own_values(folder: Path) -> dict[str, Any]:
+    path = folder / "edit_real.json"
+    return read_json(path) if path.is_file() else {}
 
 
 def _check_scheduler(name: str | None, family: Family) -> None:

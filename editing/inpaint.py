@@ -18,7 +18,7 @@ from backbones.errors import EditRealError
 from backbones.families import stable_diffusion
 from backbones.geometry import Geometry, plan_geometry
 from backbones.inpainting import load_inpainting
-from backbones.loading import load_backbone
+from backbones.loading import ModelSource, load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.saving import save_photo
@@ -67,7 +67,7 @@ def inpaint_real(
     mask: MaskSource,
     *,
     method: str = "blended",
-    model: str | Path = "bundled",
+    model: ModelSource = "bundled",
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     region: tuple[int, int, int, int] | None = None,
@@ -82,7 +82,8 @@ def inpaint_real(
         mask: A picture of the photo's size: white is drawn anew.
         method: `blended` works with any model that edits do; `pipeline` needs one that was trained to inpaint;
             `telea` needs none.
-        model: `bundled`, a folder in diffusers' layout or a Hugging Face hub id.
+        model: `bundled`, a folder in diffusers' layout, a `.safetensors` file, a Hugging Face hub id, or a pipeline of
+            diffusers in memory; see `load_backbone`.
         device: Where to compute; the best there is by default.
         dtype: Of the network.
         region: The part (left, top, right, bottom) of the upright photo to work on; all of it by default.

@@ -87,6 +87,7 @@ def _length(backbone: Backbone) -> int:
 
 
 FAMILY = Family(
+    title="DeepFloyd IF, its first stage of 64x64 pixels",
     parts=PARTS,
     check=check,
     assemble=assemble,

@@ -77,6 +77,7 @@ def denoise(backbone: Backbone, latents: torch.Tensor, timesteps: torch.Tensor, 
 
 FAMILY = dataclasses.replace(
     stable_diffusion.FAMILY,
+    title="SDXL, its base model",
     parts=PARTS,
     check=check,
     assemble=assemble,

@@ -61,6 +61,7 @@ def denoise(backbone: Backbone, latents: torch.Tensor, timesteps: torch.Tensor, 
 
 
 FAMILY = Family(
+    title="Stable Diffusion 1.x and 2.x",
     parts=PARTS,
     check=check,
     assemble=assemble,

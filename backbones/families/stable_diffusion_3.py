@@ -136,6 +136,7 @@ def _t5_length(backbone: Backbone) -> int:
 
 
 FAMILY = Family(
+    title="Stable Diffusion 3 and 3.5",
     parts=PARTS,
     check=check,
     assemble=assemble,
