@@ -110,7 +110,7 @@ def settle(networks: Mapping[str, nn.Module], denoiser: nn.Module, device: torch
     """Moves networks to a device: all of them where they fit, else as `plan_stays` has it, which one line tells."""
     ordered = dict(sorted(networks.items(), key=lambda pair: pair[1] is not denoiser))
     stays: dict[str, Stay] = dict.fromkeys(ordered, "stays")
-    if device.type == "cuda":
+    if device.type == "cuda" and any(network.device.type != "cuda" for network in ordered.values()):
         free = free_memory(device)
         stays = plan_stays(ordered, free)
         told = tell_stays(stays, ordered, free)

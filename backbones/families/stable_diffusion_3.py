@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from backbones.condition import Condition
 from backbones.errors import EditRealError
 from backbones.latents import decode, encode, factor_of
 from backbones.levels import read_flow_levels
-from backbones.text import Caption, join_captions, parse_caption
+from backbones.text import Caption, Tokens, join_captions, parse_caption
 
 PARTS = {
     "transformer": SD3Transformer2DModel,
@@ -63,10 +64,11 @@ def assemble(parts: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, An
 
 
 def parse(backbone: Backbone, text: str) -> Caption:
-    """A caption on CLIP's tokens, and behind them on T5's, where the model has it."""
+    """A caption on CLIP's tokens, and behind them on T5's; without T5 no word has a place among the tokens there."""
     first = parse_caption(backbone.tokenizer, text)
     if len(backbone.tokenizers) < 3:
-        return first
+        empty = Tokens((0,) * T5_LENGTH, first.length, first.length, first.length)
+        return dataclasses.replace(first, sequences=(*first.sequences, empty))
     return join_captions(
         [first, parse_caption(backbone.tokenizers[2], text, first=first.length, limit=_t5_length(backbone))]
     )

@@ -29,7 +29,7 @@ class MutualSelfAttention(Control):
     def __init__(self, edits: int, steps: int, sites: Sequence[Site]) -> None:
         of_self = [site for site in sites if site.kind in ("self", "joint")]
         self._rows = Rows(edits)
-        self._sites = [site for site in of_self if site.order >= FIRST_LAYER * len(of_self)]
+        self._sites = [site for index, site in enumerate(of_self) if index >= FIRST_LAYER * len(of_self)]
         self._steps = steps_in((FIRST_STEP, 1.0), steps).tolist()
 
     def sites(self, step: int) -> Collection[Site]:
