@@ -24,14 +24,13 @@ UNNEEDED: dict[str, Any] = {
 """Parts of pipelines that an edit has no use for."""
 
 
-def read_checkpoint(path: Path, config: str | Path | None, dtype: torch.dtype) -> DiffusionPipeline:
-    """Reads a `.safetensors` file; configurations and tokenizers, which it lacks, come from elsewhere.
+def read_checkpoint(path: Path, config: str | Path | None) -> DiffusionPipeline:
+    """Reads a `.safetensors` file as float32; configurations and tokenizers, which it lacks, come from elsewhere.
 
     Args:
         path: The file.
         config: A folder in diffusers' layout or a hub id of a model of the same kind. By default the folder of the
             file's name beside it, else what diffusers takes the weights for, from the hub or what was downloaded of it.
-        dtype: Of the networks.
 
     Raises:
         EditRealError: The file or the configuration cannot be found or read, or they do not fit.
@@ -50,7 +49,7 @@ def read_checkpoint(path: Path, config: str | Path | None, dtype: torch.dtype) -
     unneeded = {name: value for name, value in UNNEEDED.items() if name in takes}
     try:
         return pipeline.from_single_file(  # type: ignore[no-any-return,union-attr]
-            str(path), config=str(folder), local_files_only=True, torch_dtype=dtype, **unneeded
+            str(path), config=str(folder), local_files_only=True, torch_dtype=torch.float32, **unneeded
         )
     except (*UNREADABLE, SingleFileComponentError) as error:
         raise EditRealError(

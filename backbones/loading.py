@@ -82,8 +82,7 @@ def load_backbone(
     kind = dtype or default_dtype(place)
     path = Path(model).expanduser()
     if path.suffix == ".safetensors":
-        pipeline = read_checkpoint(path, config, kind)
-        return build(_in_pipeline(pipeline, str(model)), place, kind)
+        return build(_in_pipeline(read_checkpoint(path, config), str(model)), place, kind)
     if config is not None:
         raise EditRealError(f"expected no config beside {str(model)!r}, which has its own; leave it out")
     return build(_in_folder(str(model), variant, kind), place, kind)
@@ -125,17 +124,17 @@ def settle(networks: Mapping[str, nn.Module], denoiser: nn.Module, device: torch
             cpu_offload(network, execution_device=device)
 
 
-def find_family(index: Mapping[str, Any], where: object) -> Family:
-    """The family of a pipeline, by its configuration.
+def find_family(index: Mapping[str, Any], where: str) -> Family:
+    """The family of a pipeline, by its configuration; `where` it is, such as "in memory", is for the error.
 
     Raises:
         EditRealError: It is of a family that is not among `FAMILIES`.
     """
     name = index.get("_class_name", "a pipeline without a name")
     if name in REFUSED:
-        raise EditRealError(f"expected a text-to-image model, got {name} at {where}: {REFUSED[name]}")
+        raise EditRealError(f"expected a text-to-image model, got {name} {where}: {REFUSED[name]}")
     if name not in FAMILIES:
-        raise EditRealError(f"expected a model of {', '.join(FAMILIES)}, got {name} at {where}; choose another model")
+        raise EditRealError(f"expected a model of {', '.join(FAMILIES)}, got {name} {where}; choose another model")
     return FAMILIES[name]
 
 
@@ -161,9 +160,11 @@ def default_dtype(device: torch.device) -> torch.dtype:
 
 
 def _in_folder(model: str, variant: str | None, dtype: torch.dtype) -> Found:
-    folder = find_folder(model, variant, lambda folder: find_family(read_json(folder / "model_index.json"), folder))
+    folder = find_folder(
+        model, variant, lambda there: find_family(read_json(there / "model_index.json"), f"at {there}")
+    )
     index = read_json(folder / "model_index.json")
-    family = find_family(index, folder)
+    family = find_family(index, f"at {folder}")
     there = {name: kind for name, kind in family.parts.items() if (folder / name).is_dir()}
     missing = [f"{name}/" for name in family.parts if name not in there and name not in family.optional]
     if missing:
@@ -196,7 +197,7 @@ def _of_pipeline(pipeline: Any, device: str | torch.device | None, dtype: torch.
 
 
 def _in_pipeline(pipeline: Any, name: str) -> Found:
-    family = find_family({"_class_name": type(pipeline).__name__}, "this place in memory")
+    family = find_family({"_class_name": type(pipeline).__name__}, "in memory")
     components = pipeline.components
     parts = {part: components[part] for part in family.parts if components.get(part) is not None}
     missing = [part for part in family.parts if part not in parts and part not in family.optional]
