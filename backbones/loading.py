@@ -160,11 +160,8 @@ def default_dtype(device: torch.device) -> torch.dtype:
 
 
 def _in_folder(model: str, variant: str | None, dtype: torch.dtype) -> Found:
-    folder = find_folder(
-        model, variant, lambda there: find_family(read_json(there / "model_index.json"), f"at {there}")
-    )
-    index = read_json(folder / "model_index.json")
-    family = find_family(index, f"at {folder}")
+    folder = find_folder(model, variant, _family_in)
+    index, family = read_json(folder / "model_index.json"), _family_in(folder)
     there = {name: kind for name, kind in family.parts.items() if (folder / name).is_dir()}
     missing = [f"{name}/" for name in family.parts if name not in there and name not in family.optional]
     if missing:
@@ -174,6 +171,10 @@ def _in_folder(model: str, variant: str | None, dtype: torch.dtype) -> Found:
     _check_scheduler(read_json(folder / "scheduler" / "scheduler_config.json").get("_class_name"), family)
     wanted = {name: (kind, _dtype_of(kind, dtype) if name in networks else None) for name, kind in there.items()}
     return Found(model, family, read_parts(folder, wanted, variant), index, _own_values(folder))
+
+
+def _family_in(folder: Path) -> Family:
+    return find_family(read_json(folder / "model_index.json"), f"at {folder}")
 
 
 def _of_pipeline(pipeline: Any, device: str | torch.device | None, dtype: torch.dtype | None) -> Backbone:

@@ -168,12 +168,16 @@ def _by_pieces(tokenizer: Any, text: str) -> tuple[list[str], list[list[int]]]:
 
 
 def _by_offsets(tokenizer: Any, text: str) -> tuple[list[str], list[list[int]]]:
-    """Words, and each one's tokens by where these begin and end in the text."""
+    """Words, and each one's tokens by where these begin and end in the text; a space is part of the word behind it."""
     matches = list(_WORD.finditer(text))
     ids: list[list[int]] = [[] for _ in matches]
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
         touched = [i for i, match in enumerate(matches) if match.start() < end and start < match.end()]
+        if not text[start:end].strip():
+            touched = [i for i, match in enumerate(matches) if end <= match.start()][:1]
+            if not touched:  # at the end
+                continue
         if len(touched) != 1:
             raise _crossed(text)
         ids[touched[0]].append(token)
