@@ -18,7 +18,7 @@ from backbones.checkpoint import read_checkpoint
 from backbones.errors import EditRealError
 from backbones.families import FAMILIES, REFUSED
 from backbones.hub import find_folder
-from backbones.memory import Stay, free_memory, plan_stays, tell_stays
+from backbones.memory import ROWS_AT_ONCE, Stay, free_memory, plan_stays, tell_stays
 from backbones.reading import config_of, read_json, read_parts
 
 ModelSource = str | Path | Any
@@ -93,9 +93,8 @@ def build(found: Found, device: torch.device, dtype: torch.dtype) -> Backbone:
     parts = {name: _prepared(part, dtype) for name, part in found.parts.items()}
     fields = found.family.assemble(parts, found.index)
     networks = {name: part for name, part in parts.items() if isinstance(part, nn.Module)}
-    settle(networks, fields["denoiser"], device)
     words, own = found.own.get("known_words"), found.own
-    return Backbone(
+    backbone = Backbone(
         name=found.name,
         family=found.family,
         **fields,
@@ -103,15 +102,20 @@ def build(found: Found, device: torch.device, dtype: torch.dtype) -> Backbone:
         guidance_scale=float(own.get("guidance_scale", found.family.guidance_scale)),
         device=device,
     )
+    settle(backbone, networks)
+    return backbone
 
 
-def settle(networks: Mapping[str, nn.Module], denoiser: nn.Module, device: torch.device) -> None:
-    """Moves networks to a device: all of them where they fit, else as `plan_stays` has it, which one line tells."""
-    ordered = dict(sorted(networks.items(), key=lambda pair: pair[1] is not denoiser))
+def settle(backbone: Backbone, networks: Mapping[str, nn.Module]) -> None:
+    """Moves networks to their device: all of them where they fit, else as `plan_stays` has it, which one line tells."""
+    device = backbone.device
+    ordered = dict(sorted(networks.items(), key=lambda pair: pair[1] is not backbone.denoiser))
     stays: dict[str, Stay] = dict.fromkeys(ordered, "stays")
     if device.type == "cuda" and any(network.device.type != "cuda" for network in ordered.values()):
         free = free_memory(device)
-        stays = plan_stays(ordered, free)
+        side = backbone.image_size // backbone.vae_factor
+        working = ROWS_AT_ONCE * backbone.activations(side, side) * backbone.dtype.itemsize
+        stays = plan_stays(ordered, free, working)
         told = tell_stays(stays, ordered, free)
         if told:
             warnings.warn(told, stacklevel=4)

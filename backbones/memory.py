@@ -11,7 +11,7 @@ from torch import nn
 
 GIB = 2**30
 SHARE_OF_FREE = 0.9  # of a card's free memory, that weights and what is computed may take together
-WORKING = 2 * GIB  # beside the weights, for what is computed
+ROWS_AT_ONCE = 10  # of a batch, whose activations the work with a model comes to, null-text's gradients included
 
 Stay = Literal["stays", "visits", "layers"]
 """Where a network is: always on the device; there while it is asked something; or there layer by layer as it runs."""
@@ -24,15 +24,16 @@ def free_memory(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def plan_stays(networks: Mapping[str, nn.Module], free: int) -> dict[str, Stay]:
+def plan_stays(networks: Mapping[str, nn.Module], free: int, working: int) -> dict[str, Stay]:
     """Which networks stay on a device with `free` bytes: the first before all others, which may take turns.
 
     Args:
         networks: The one that is asked most often comes first.
         free: In bytes.
+        working: What is needed of them beside the weights.
     """
     sizes = {name: weight_bytes(network) for name, network in networks.items()}
-    left = SHARE_OF_FREE * free - WORKING
+    left = SHARE_OF_FREE * free - working
     if sum(sizes.values()) <= left:
         return dict.fromkeys(sizes, "stays")
     first, *others = sizes

@@ -16,7 +16,7 @@ from backbones import loading
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone, settle
-from backbones.memory import GIB, SHARE_OF_FREE, WORKING, plan_stays, tell_stays
+from backbones.memory import GIB, SHARE_OF_FREE, plan_stays, tell_stays
 from editing.editor import Editor
 from tests.editing.edits import assert_untouched_outside, edit, picture
 
@@ -39,10 +39,11 @@ NETWORKS = {"unet": of_gib(5), "text_encoder": of_gib(2), "text_encoder_2": of_g
     ],
 )
 def test_the_denoiser_stays_before_all_others(free: float, expected: tuple[str, ...]) -> None:
-    stays = plan_stays(NETWORKS, int(free * GIB))
+    working = 2 * GIB
+    stays = plan_stays(NETWORKS, int(free * GIB), working)
     assert tuple(stays.values()) == expected
     resident = sum(size for size, stay in zip((5, 2, 9, 0.5), expected, strict=True) if stay == "stays")
-    assert resident * GIB <= SHARE_OF_FREE * free * GIB - WORKING
+    assert resident * GIB <= SHARE_OF_FREE * free * GIB - working
     told = tell_stays(stays, NETWORKS, int(free * GIB))
     assert (told is None) == (set(expected) == {"stays"})
     if told:
@@ -66,7 +67,7 @@ def test_a_model_whose_layers_come_one_by_one_gives_the_same(
     monkeypatch.setattr("accelerate.cpu_offload", _offload_on_the_cpu)
     networks = {"unet": loaded.denoiser, "vae": loaded.vae, "text_encoder": loaded.text_encoders[0]}
     with pytest.warns(UserWarning, match=r"unet, vae, text_encoder come to the card layer by layer"):
-        settle(networks, loaded.denoiser, Card())  # type: ignore[arg-type]
+        settle(dataclasses.replace(loaded, device=Card()), networks)
     assert {parameter.device.type for parameter in loaded.denoiser.parameters()} == {"meta"}
     assert loaded.fingerprint == before
     ours, theirs = (edit(Editor(one), picture()) for one in (loaded, backbone))
