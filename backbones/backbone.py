@@ -193,14 +193,14 @@ class Backbone:
             yield
 
     def denoise(self, latents: torch.Tensor, timestep: int | torch.Tensor, condition: Condition) -> torch.Tensor:
-        """The network's own output, `(B, C, h, w)` float32; arguments are those of `predict`."""
+        """The network's own output, `(B, C, h, w)` float32, or float64 of a network in that; arguments of `predict`."""
         if isinstance(timestep, int):  # filled in on the device, since a copy would be waited for
             timesteps = torch.full((len(latents),), timestep, device=self.device)
         else:
             timesteps = timestep.to(self.device).expand(len(latents))
         with self.lock:
             output = self.family.denoise(self, latents.to(self.dtype), timesteps, condition.to(self.dtype))
-        return output.float()
+        return output.to(torch.promote_types(output.dtype, torch.float32))
 
     def predict(
         self, latents: torch.Tensor, timestep: int | torch.Tensor, condition: Condition, level: Level | None = None

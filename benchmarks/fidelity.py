@@ -53,6 +53,11 @@ METHODS: dict[str, Way] = {
     "null-text, 10 updates from the caption": Way(InversionSettings(max_inner_steps=10, null_text_start="caption")),
     "null-text, ours": Way(InversionSettings()),
     "negative-prompt": Way(InversionSettings(inversion="negative_prompt")),
+    "proximal": Way(InversionSettings(inversion="proximal")),
+    "predictor-corrector": Way(InversionSettings(inversion="predictor_corrector")),
+    "fixed point": Way(InversionSettings(inversion="fixed_point")),
+    "edit-friendly": Way(InversionSettings(inversion="edit_friendly")),
+    "EDICT": Way(InversionSettings(inversion="edict")),
 }
 """Guided sampling leaves a path by as much as this table says. Edits replay it, and so leave it by nothing."""
 

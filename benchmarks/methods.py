@@ -77,6 +77,17 @@ METHODS: dict[str, Method] = {
     "null-text + P2P, as published": _published("direct", published_null_text=True),
     "negative-prompt + P2P": _published("negative_prompt"),
     "direct + P2P": _published("direct", edit={"exact": True}),
+    "direct + mutual": _published("direct", edit={"exact": True, "control": "mutual"}),
+    "direct + plug-and-play": _published("direct", edit={"exact": True, "control": "plug_and_play"}),
+    "predictor-corrector + P2P": _published("predictor_corrector", edit={"exact": True}),
+    "fixed point + P2P": _published("fixed_point", edit={"exact": True}),
+    "proximal + P2P": _published("proximal"),
+    "edit-friendly + P2P": Method(
+        {"inversion": "edit_friendly", "guidance_scale": 9.0},
+        {**PUBLISHED, "cross_replace": 0.6, "self_replace": 0.2, "exact": True},
+    ),
+    "EDICT + P2P": Method({"inversion": "edict"}, {**PUBLISHED, "exact": True}),
+    "draft, no inversion": Method({"inversion": "none"}),
     "blended inpainting, our mask": Method(inpaints=True),
     "blended inpainting, true mask": Method(inpaints=True, mask="truth"),
 }

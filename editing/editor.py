@@ -20,7 +20,7 @@ from editing.result import EditResult
 from editing.sample import sample_edits
 from editing.settings import EditSettings, settings_for_each, with_options
 from editing.views import look_again
-from inversion.invert import invert
+from inversion.invert import check_kept, invert
 from inversion.progress import Callback, Progress, progress_of
 from inversion.settings import InversionSettings
 from inversion.trajectory import Trajectory
@@ -174,6 +174,7 @@ class Editor:
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""
         trajectory.check_valid_for(fingerprint=self.backbone.fingerprint, dtype=self.backbone.dtype_name)
+        check_kept(trajectory)
         if photo is not None:
             return look_again(trajectory, photo if isinstance(photo, Photo) else open_photo(photo))
         with self._photos_lock:

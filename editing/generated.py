@@ -84,5 +84,6 @@ def generate(
         dtype=backbone.dtype_name,
         geometry=plan_geometry(photo.size, backbone.image_size, backbone.size_multiple),
         report={"seed": seed},
+        first=settings.first_step,
     )
     return trajectory, photo

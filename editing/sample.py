@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from backbones.attention import controlled
+from backbones.attention import Control, controlled
 from backbones.backbone import Backbone
 from backbones.finite import check_finite
+from backbones.levels import Prediction
 from backbones.view import View
 from editing.controls import CONTROLS
 from editing.place import Place
 from editing.plan import EditPlan
 from editing.rows import Rows
-from inversion.guidance import guide
+from inversion.invert import walk_of
 from inversion.progress import Callback
 from inversion.schedule import make_schedule
-from inversion.steps import ddim_step
 from inversion.trajectory import Trajectory
+from inversion.walk import State
 from masks.aggregate import AttentionMaps
 from masks.record import Recorder, map_sites
 
@@ -61,38 +63,61 @@ def sample_edits(
         maps: The attention of the trajectory's caption over the photo.
         callback: Called with the targets' latents after every step.
     """
-    trajectory, schedule, rows = (
-        trajectory.to(backbone.device),
-        make_schedule(backbone, trajectory.steps),
-        Rows(len(plans)),
-    )
+    trajectory, rows = trajectory.to(backbone.device), Rows(len(plans))
+    walk = walk_of(backbone, trajectory, plans[0].settings.exact)
     sites = backbone.sites(*trajectory.latents.shape[-2:])
     control = CONTROLS[plans[0].settings.control](plans, sites, backbone.device)
     recorder = Recorder(map_sites(sites), rows.cond, inside=control)
     places = [Place(plan, maps, view) for plan in plans]
-    source_condition = backbone.condition([plans[0].alignment.source])
-    target_conditions = backbone.condition([plan.alignment.target for plan in plans])
+    predictor = Predictor(backbone, trajectory, plans, rows, recorder)
 
     overflow = torch.zeros((), device=backbone.device)  # NaN once anything is not finite, which the blend would hide
-    source, latents = trajectory.latents[:1], trajectory.latents[:1].expand(rows.edits, -1, -1, -1)
-    for i, timestep in enumerate(schedule.timesteps):
-        condition = rows.conditions(source_condition, trajectory.uncond[i], target_conditions)
-        with controlled(backbone, recorder, step=i):
-            prediction = backbone.predict(rows.join(source, latents), timestep, condition)
-        of_source, uncond, cond = rows.split(prediction)
-        latents = ddim_step(guide(uncond, cond, trajectory.guidance_scale), schedule.levels[i + 1])
-        if plans[0].settings.exact:
-            source = trajectory.latents[i + 1 : i + 2]
-        else:
-            uncond = backbone.predict(source, timestep, trajectory.uncond[i])
-            source = ddim_step(guide(uncond, of_source, trajectory.guidance_scale), schedule.levels[i + 1])
-        overflow = overflow + (0 * latents).sum()
-        blended = [
-            place.blend(one, source, recorder.maps(row), step=i)
-            for row, (place, one) in enumerate(zip(places, latents.split(1), strict=True))
-        ]
-        latents = torch.cat(blended)
+    source = walk.begin()
+    targets: State = tuple(part.expand(rows.edits, -1, -1, -1) for part in source)
+    for i in range(walk.first, trajectory.steps):
+        source, targets = walk.step(i, source, targets, partial(predictor.predict, i))
+        overflow = overflow + sum((0 * part).sum() for part in targets)
+        targets = _blend(places, targets, source, recorder, step=i)
         if callback:
-            callback(i, latents)
+            callback(i, targets[0])
     check_finite(overflow, "edited latents")
-    return Sampled(latents, source, places, [recorder.maps(row) for row in range(rows.edits)])
+    edited, arrived = targets[0].float(), source[0].float()
+    return Sampled(edited, arrived, places, [recorder.maps(row) for row in range(rows.edits)])
+
+
+class Predictor:
+    """What the model sees in the rows of a batch at a step, under the edits' control."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        trajectory: Trajectory,
+        plans: Sequence[EditPlan],
+        rows: Rows,
+        control: Control,
+    ) -> None:
+        self._backbone, self._uncond, self._rows, self._control = backbone, trajectory.uncond, rows, control
+        self._timesteps = make_schedule(backbone, trajectory.steps).timesteps
+        self._source = backbone.condition([plans[0].alignment.source])
+        self._targets = backbone.condition([plan.alignment.target for plan in plans])
+
+    def predict(
+        self, step: int, source: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[Prediction, Prediction, Prediction]:
+        """Of the source `(1, C, h, w)`, and the targets' `(N, C, h, w)` unconditional and conditional ones."""
+        condition = self._rows.conditions(self._source, self._uncond[step], self._targets)
+        with controlled(self._backbone, self._control, step=step):
+            joined = self._backbone.predict(self._rows.join(source, targets), self._timesteps[step], condition)
+        return self._rows.split(joined)
+
+
+def _blend(places: Sequence[Place], targets: State, source: State, recorder: Recorder, step: int) -> State:
+    """Every part of the targets' state with the source's outside the mask."""
+    maps = [recorder.maps(row) for row in range(len(places))]
+    blended = [
+        torch.cat(
+            [place.blend(one, known, seen, step) for place, one, seen in zip(places, part.split(1), maps, strict=True)]
+        )
+        for part, known in zip(targets, source, strict=True)
+    ]
+    return tuple(blended)

@@ -9,7 +9,9 @@ import torch
 
 from backbones.backbone import Backbone
 from backbones.condition import Condition
+from backbones.errors import EditRealError
 from backbones.view import View
+from inversion import edict, edit_friendly, none, proximal
 from inversion.direct import direct
 from inversion.fixed_point import fixed_point
 from inversion.negative_prompt import negative_prompt
@@ -19,6 +21,7 @@ from inversion.progress import Progress
 from inversion.schedule import Schedule, make_schedule
 from inversion.settings import InversionSettings
 from inversion.trajectory import Inverted, Trajectory
+from inversion.walk import Traits, Walk
 
 Method = Callable[[Backbone, Schedule, torch.Tensor, Condition, InversionSettings, Progress], Inverted]
 """`(backbone, schedule, latents, condition, settings, progress) -> Inverted`.
@@ -32,8 +35,20 @@ METHODS: dict[str, Method] = {
     "direct": direct,
     "predictor_corrector": predictor_corrector,
     "fixed_point": fixed_point,
+    "edit_friendly": edit_friendly.edit_friendly,
+    "proximal": proximal.proximal,
+    "edict": edict.edict,
+    "none": none.none,
 }
 """By the name that the setting `inversion` has for it."""
+
+TRAITS: dict[str, Traits] = {
+    "edit_friendly": edit_friendly.TRAITS,
+    "proximal": proximal.TRAITS,
+    "edict": edict.TRAITS,
+    "none": none.TRAITS,
+}
+"""Of the methods that have any; most retrace their trajectory with the model's guidance."""
 
 
 def invert(
@@ -56,12 +71,12 @@ def invert(
         EditRealError: More steps than the model has, or settings that do not fit the method.
     """
     settings = settings or InversionSettings()
-    settings = replace(settings, guidance_scale=backbone.guidance(settings.guidance_scale))
+    settings = settle(backbone, settings)
     schedule, condition = make_schedule(backbone, settings.steps), backbone.condition([caption])
     method = METHODS[settings.inversion]
     inverted = method(backbone, schedule, view.latents, condition, settings, progress or Progress())
     assert settings.guidance_scale is not None
-    return Trajectory(
+    trajectory = Trajectory(
         latents=inverted.latents,
         uncond=inverted.uncond,
         arrived=inverted.arrived,
@@ -74,4 +89,50 @@ def invert(
         dtype=backbone.dtype_name,
         geometry=view.geometry,
         report=inverted.report,
+        kept=inverted.kept,
+        first=settings.first_step,
+        source_guidance=inverted.source_guidance,
     )
+    check_kept(trajectory)
+    return trajectory
+
+
+def settle(backbone: Backbone, settings: InversionSettings) -> InversionSettings:
+    """The settings with what was left to the method, or to the model."""
+    preferred = TRAITS.get(settings.inversion, Traits())
+    asked = preferred.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
+    skip = preferred.skip if settings.skip is None else settings.skip
+    return replace(settings, guidance_scale=backbone.guidance(asked), skip=skip)
+
+
+def walk_of(backbone: Backbone, trajectory: Trajectory, exact: bool) -> Walk:
+    """The way from noise to photo that belongs to a trajectory's method.
+
+    Args:
+        backbone: The model.
+        trajectory: On its device.
+        exact: Whether the source follows the trajectory, or is sampled.
+
+    Raises:
+        EditRealError: The trajectory was made by another method than it says.
+    """
+    check_kept(trajectory)
+    return TRAITS.get(trajectory.method, Traits()).walk(backbone, trajectory, exact)
+
+
+def check_kept(trajectory: Trajectory) -> None:
+    """Refuses a trajectory that lacks what its method's walk needs, or brings what another's does.
+
+    Raises:
+        EditRealError: It does.
+    """
+    needed, got = set(TRAITS.get(trajectory.method, Traits()).kept), set(trajectory.kept)
+    if needed != got:
+        raise EditRealError(
+            f"expected an inversion by {trajectory.method!r}, which keeps {_listed(needed)}, got another's, which "
+            f"keeps {_listed(got)}; invert the photo again with inversion={trajectory.method!r}"
+        )
+
+
+def _listed(names: set[str]) -> str:
+    return " and ".join(sorted(names)) or "nothing further"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -58,6 +59,28 @@ class InversionSettings:
         group="inversion",
         choices=("empty", "caption"),
     )
+
+    skip: float | None = option(
+        None,
+        help="share of the steps from noise that sampling leaves out, so that more of the photo stays",
+        group="inversion",
+        least=0,
+        most=0.95,
+        none="what suits the method, mostly 0",
+    )
+    noise_seed: int = option(
+        0,
+        help="of the noise that `edit_friendly` and `none` add to the photo",
+        group="inversion",
+        least=0,
+        most=2**63 - 1,
+        whole=True,
+    )
+
+    @property
+    def first_step(self) -> int:
+        """The step that sampling begins with; one is left in any case."""
+        return min(math.floor((self.skip or 0.0) * self.steps + 0.5), self.steps - 1)
 
     def __post_init__(self) -> None:
         check_options(self)

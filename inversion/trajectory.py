@@ -19,6 +19,8 @@ from backbones.saving import written_whole
 
 FORMAT = "edit-real trajectory 2"
 FIRST_FORMAT = "edit-real trajectory 1"
+_TENSORS = ("latents", "uncond", "arrived", "kept")
+_KEPT = "kept."  # what the names of further tensors begin with in a file
 _CONDITION = [one.name for one in dataclasses.fields(Condition)]
 
 
@@ -31,12 +33,16 @@ class Inverted:
         uncond: The unconditional condition of every step, `steps` rows.
         arrived: Where guided sampling with the caption ends on its own, `(1, C, h, w)`; None where that is not known.
         report: What the method has to tell of itself, as plain numbers, texts and lists.
+        kept: Further tensors that the method's walk needs, by name, such as a noise for each step.
+        source_guidance: That sampling the source needs; None is the edit's.
     """
 
     latents: torch.Tensor
     uncond: Condition
     arrived: torch.Tensor | None = None
     report: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    source_guidance: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +62,9 @@ class Trajectory:
         dtype: Of the network, such as `float32`.
         geometry: Which part of the photo the model saw, and at what size.
         report: What the method has to tell of itself, such as null-text's updates; the seed of a generated image.
+        kept: Further tensors that the method's walk needs, by name.
+        first: The step that sampling begins with; those before it are left out.
+        source_guidance: That sampling the source needs; None is `guidance_scale`.
     """
 
     latents: torch.Tensor
@@ -70,12 +79,21 @@ class Trajectory:
     dtype: str
     geometry: Geometry
     report: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    first: int = 0
+    source_guidance: float | None = None
+
+    @property
+    def guidance_of_source(self) -> float:
+        """That sampling the source needs."""
+        return self.guidance_scale if self.source_guidance is None else self.source_guidance
 
     def to(self, device: torch.device | str) -> Trajectory:
         """The same trajectory with its tensors on `device`."""
         arrived = None if self.arrived is None else self.arrived.to(device)
+        kept = {name: tensor.to(device) for name, tensor in self.kept.items()}
         return dataclasses.replace(
-            self, latents=self.latents.to(device), uncond=self.uncond.to(device), arrived=arrived
+            self, latents=self.latents.to(device), uncond=self.uncond.to(device), arrived=arrived, kept=kept
         )
 
     def save(self, path: str | Path) -> None:
@@ -86,9 +104,10 @@ class Trajectory:
         """
         tensors = {"latents": self.latents, "arrived": self.arrived}
         tensors |= {f"uncond.{name}": getattr(self.uncond, name) for name in _CONDITION}
+        tensors |= {f"{_KEPT}{name}": tensor for name, tensor in self.kept.items()}
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
         told = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        fields = {name: value for name, value in told.items() if name not in ("latents", "uncond", "arrived")}
+        fields = {name: value for name, value in told.items() if name not in _TENSORS}
         fields["geometry"] = dataclasses.asdict(self.geometry)
         with written_whole(path, failures=(SafetensorError,)) as draft:
             save_file(plain, draft, {"format": FORMAT, "fields": json.dumps(fields)})
@@ -111,7 +130,8 @@ class Trajectory:
             fields = json.loads(metadata["fields"])
             geometry = Geometry(**{name: tuple(value) for name, value in fields.pop("geometry").items()})
             uncond = Condition(**{name: tensors.get(f"uncond.{name}") for name in _CONDITION})  # type: ignore[arg-type]
-            parts = {"latents": tensors["latents"], "uncond": uncond, "arrived": tensors.get("arrived")}
+            kept = {name.removeprefix(_KEPT): tensors[name] for name in tensors if name.startswith(_KEPT)}
+            parts = {"latents": tensors["latents"], "uncond": uncond, "arrived": tensors.get("arrived"), "kept": kept}
             return cls(geometry=geometry, **parts, **fields)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EditRealError(

@@ -18,13 +18,14 @@ from backbones.saving import check_folder, check_target, make_folder, write_pict
 from editing.checks import check_request
 from editing.compare import compare_with_inpainting
 from editing.editor import Editor
+from editing.features import check_steps
 from editing.inpaint import check_mask_in_region
 from editing.settings import EditSettings, InpaintSettings, InversionSettings
 from inversion.trajectory import Trajectory
 from masks.user_mask import read_mask
 from studio.options import option_of, spread_settings
 from studio.output import announce, check_targets, read_dtype, report, write
-from studio.sheets import attention_sheet
+from studio.sheets import attention_sheet, feature_sheet
 
 commands = typer.Typer()
 
@@ -124,6 +125,33 @@ def attention(
     editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
     trajectory = editor.invert(opened, caption, settings, region=region)
     write_picture(attention_sheet(editor, trajectory, opened, over_steps=over_steps), out, overwrite=overwrite)
+    typer.echo(f"wrote {out}")
+
+
+@commands.command()
+def features(
+    photo: PhotoFile,
+    caption: CaptionText,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where the picture goes")],
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    steps: option_of(InversionSettings, "steps") = InversionSettings.steps,  # type: ignore[valid-type]
+    at: Annotated[
+        list[int] | None, typer.Option(help="a step to look at, from 0, noise; may be repeated; four by default")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show what the layers of the model's decoder hold of PHOTO, as colours."""
+    settings = InversionSettings(inversion="direct", steps=steps)
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_target(out, opened, overwrite=overwrite)
+    check_request(opened, region=region, caption=caption)
+    check_steps(at or (), steps)
+    editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
+    trajectory = editor.invert(opened, caption, settings, region=region)
+    write_picture(feature_sheet(editor, trajectory, opened, at), out, overwrite=overwrite)
     typer.echo(f"wrote {out}")
 
 

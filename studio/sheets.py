@@ -1,12 +1,16 @@
-"""Pictures of what the model attends to."""
+"""Pictures of what the model attends to, and of what its layers hold."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from PIL import Image
 
 from backbones.photo import Photo
 from editing.align import is_content
 from editing.editor import Editor
+from editing.features import decoder_features
+from editing.pictures.features import draw_features
 from editing.pictures.heat import heat_image
 from editing.pictures.overlay import overlay_heat
 from editing.pictures.sheet import draw_sheet
@@ -46,3 +50,18 @@ def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, ove
             for word in words
         ]
     return draw_sheet(panels, trajectory.caption)
+
+
+def feature_sheet(
+    editor: Editor, trajectory: Trajectory, photo: Photo, steps: Sequence[int] | None = None
+) -> Image.Image:
+    """The decoder's features of a photo, a row for each layer and a column for each of the steps.
+
+    Args:
+        editor: Holds the model.
+        trajectory: Of the photo.
+        photo: The photo.
+        steps: At which to look, from 0 (noise); some from noise to photo by default.
+    """
+    chosen = steps or trajectory.spread_steps(LEVELS)
+    return draw_features(decoder_features(editor.backbone, trajectory, chosen), trajectory, photo, chosen)

@@ -42,6 +42,8 @@ PICTURES = {
     "mend_an_edit": ["mend_an_edit.jpg", "not_mended.jpg"],
     "own_weights": ["sheet.png"],
     "pipeline_in_memory": ["pipeline_in_memory.png"],
+    "plug_and_play": ["plug_and_play.png", "features.png"],
+    "draft": ["draft.png"],
 }
 """What each example leaves in the folder that it is given."""
 STEPS = 3  # show that an example runs; its pictures are worth looking at from some ten steps on

@@ -104,6 +104,17 @@ def test_attention_shows_every_word_or_each_thing_over_the_steps(
     assert all(np.ptp(heat.astype(int).sum(-1)) > 100 for heat in heats), "a map has no contrast"
 
 
+def test_features_shows_every_layer_at_the_steps_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    out = photo.parent / "features.png"
+    arguments = ["features", photo, CAPTION, "-o", out, "--model", model_folder, "--steps", 3]
+    assert run(monkeypatch, *arguments, "--at", 0, "--at", 3) == 2
+    assert "expected steps between 0 and 2 to look at, got 3" in capsys.readouterr().err and not out.exists()
+    assert run(monkeypatch, *arguments, "--at", 0, "--at", 2) == 0
+    assert len(set(Image.open(out).convert("L").resize((64, 64)).tobytes())) > 30
+
+
 def compare_arguments(photo: Path, model_folder: Path, out: Path) -> list[object]:
     common = ["-o", out, "--model", model_folder, "--steps", 2, "--inversion", "direct"]
     return ["compare", photo, CAPTION, "a photo of a green rose", *common]
