@@ -204,7 +204,21 @@ def break_index(folder: Path) -> None:
                 _class_name="StableDiffusionXLPipeline",
                 text_encoder_2=["transformers", "CLIPTextModelWithProjection"],
             ),
-            "StableDiffusionXLPipeline",
+            "without text_encoder_2/, tokenizer_2/",
+        ),
+        (
+            lambda folder: change_json(folder / "model_index.json", _class_name="StableDiffusionInpaintPipeline"),
+            "an inpainting model",
+        ),
+        (
+            lambda folder: change_json(folder / "model_index.json", _class_name="StableDiffusionDepth2ImgPipeline"),
+            "told depths",
+        ),
+        (
+            lambda folder: change_json(
+                folder / "model_index.json", _class_name="StableDiffusionInstructPix2PixPipeline"
+            ),
+            "takes instructions",
         ),
         (
             lambda folder: change_json(folder / "scheduler" / "scheduler_config.json", prediction_type="sample"),
@@ -260,6 +274,6 @@ def test_a_family_that_is_not_known_is_refused_before_its_weights_are_fetched(
         asked.append(allow_patterns)
         return str(tmp_path)
 
-    monkeypatch.setattr("backbones.loading.snapshot_download", download)
+    monkeypatch.setattr("backbones.hub.snapshot_download", download)
     assert "got AudioPipeline" in message_of("someone/audio")
     assert asked == [["model_index.json"]]
