@@ -90,6 +90,7 @@ class Backbone:
         guidance_scale: That suits the model's edits; the family's where the model says nothing else.
         device: Where it computes. Networks that do not fit there wait in the machine's memory, see `memory`.
         zero_uncond: Whether zeros stand for the empty caption.
+        words: The words of its captions by what they are for, such as flowers or colours, where the model says so.
         lock: Held by whoever runs the denoiser, and for as long as a control is on it.
     """
 
@@ -108,6 +109,7 @@ class Backbone:
     guidance_scale: float
     device: torch.device
     zero_uncond: bool = False
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property

@@ -101,6 +101,7 @@ def build(found: Found, device: torch.device, dtype: torch.dtype) -> Backbone:
         known_words=None if words is None else frozenset(words),
         guidance_scale=float(own.get("guidance_scale", found.family.guidance_scale)),
         device=device,
+        words={kind: tuple(known) for kind, known in own.get("words", {}).items()},
     )
     settle(backbone, networks)
     return backbone

@@ -14,7 +14,10 @@ COMMANDS = {
     "invert": "Invert PHOTO once and save it, for `edit --trajectory`.",
     "attention": "Show where the model sees each word of CAPTION in PHOTO.",
     "features": "Show what the layers of the model's decoder hold of PHOTO, as colours.",
+    "mask": "Show where an edit of PHOTO from CAPTION to NEW_CAPTION would begin, as a mask to look at or paint on.",
     "compare": "Edit PHOTO and inpaint it with the same words: pictures, figures and a page with a slider.",
+    "propose": "Propose a caption for PHOTO, of words that the model lists as its own.",
+    "recall": "Say how FILE, a picture that edit-real wrote, was made, and print what makes it again.",
     "demo": "Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion.",
     "models": "Say which models there are and what the bundled one knows.",
 }

@@ -13,18 +13,21 @@ from transformers.utils import logging as transformers_logging
 from backbones.errors import EditRealError
 from backbones.families import FAMILIES
 from backbones.loading import find_device, load_backbone
-from backbones.photo import open_photo
+from backbones.photo import Photo, open_photo
 from backbones.saving import check_folder, check_target, make_folder, write_picture
 from editing.checks import check_request
 from editing.compare import compare_with_inpainting
 from editing.editor import Editor
 from editing.features import check_steps
 from editing.inpaint import check_mask_in_region
+from editing.pictures.overlay import overlay_mask
+from editing.recipe import read_recipe
 from editing.settings import EditSettings, InpaintSettings, InversionSettings
 from inversion.trajectory import Trajectory
 from masks.user_mask import read_mask
 from studio.options import option_of, spread_settings
-from studio.output import announce, check_targets, read_dtype, report, write
+from studio.output import announce, check_targets, read_dtype, report, report_mask, write
+from studio.recall import command_line, describe, python_code, write_masks
 from studio.sheets import attention_sheet, feature_sheet
 
 commands = typer.Typer()
@@ -39,6 +42,7 @@ Region = Annotated[
     tuple[int, int, int, int] | None,
     typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="the part of the photo to work on, in pixels"),
 ]
+SavedTrajectory = Annotated[Path | None, typer.Option(help="a saved inversion of this photo, instead of inverting")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
 
 
@@ -59,25 +63,20 @@ def edit(
     settings: EditSettings,
     sheet: Annotated[Path | None, typer.Option(help="also write one picture that shows the whole edit")] = None,
     mask_out: Annotated[Path | None, typer.Option(help="also write the mask")] = None,
-    trajectory: Annotated[
-        Path | None, typer.Option(help="a saved inversion of this photo, instead of inverting")
-    ] = None,
+    trajectory: SavedTrajectory = None,
+    recipe: Annotated[bool, typer.Option(help="keep captions and settings inside the file, for `recall`")] = True,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit PHOTO, which shows CAPTION, into NEW_CAPTION."""
     opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
     check_targets([out, sheet, mask_out], opened, overwrite=overwrite)
     check_request(opened, region=region, settings=settings, caption=caption, new_caption=new_caption)
-    saved = None
-    if trajectory is not None:
-        check_left_alone(context, "region", *(field.name for field in fields(InversionSettings)))
-        saved = Trajectory.load(trajectory)
-        saved.check_valid_for(caption=caption, pixel_hash=opened.pixel_hash)
+    saved = None if trajectory is None else load_trajectory(context, trajectory, caption, opened)
     editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
     editor.check(caption, new_caption, opened.size, settings)
     inverted = saved or editor.invert(opened, caption, inversion, region=region)
     result = editor.edit(inverted, new_caption, settings, photo=opened)
-    write(result, out, sheet, mask_out, overwrite=overwrite)
+    write(result, out, sheet, mask_out, overwrite=overwrite, recipe=recipe)
     report(result, out)
 
 
@@ -157,6 +156,41 @@ def features(
 
 @commands.command()
 @spread_settings
+def mask(
+    context: typer.Context,
+    photo: PhotoFile,
+    caption: CaptionText,
+    new_caption: NewCaption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where the mask goes: white is edited")],
+    *,
+    overlay: Annotated[Path | None, typer.Option(help="also write the photo with the rest darkened")] = None,
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    steps: option_of(InversionSettings, "steps") = InversionSettings.steps,  # type: ignore[valid-type]
+    settings: EditSettings,
+    trajectory: SavedTrajectory = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show where an edit of PHOTO from CAPTION to NEW_CAPTION would begin, as a mask to look at or paint on."""
+    inversion = InversionSettings(inversion="direct", steps=steps)
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_targets([out, overlay], opened, overwrite=overwrite)
+    check_request(opened, region=region, settings=settings, caption=caption, new_caption=new_caption)
+    saved = None if trajectory is None else load_trajectory(context, trajectory, caption, opened)
+    editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
+    editor.check(caption, new_caption, opened.size, settings)
+    inverted = saved or editor.invert(opened, caption, inversion, region=region)
+    found = editor.mask(inverted, new_caption, settings, photo=opened)
+    write_picture(found, out, overwrite=overwrite)
+    if overlay:
+        write_picture(overlay_mask(opened.image, found), overlay, overwrite=overwrite)
+    report_mask(found, out)
+
+
+@commands.command()
+@spread_settings
 def compare(
     photo: PhotoFile,
     caption: CaptionText,
@@ -207,6 +241,45 @@ def compare(
 
 
 @commands.command()
+def propose(
+    photo: PhotoFile,
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+) -> None:
+    """Propose a caption for PHOTO, of words that the model lists as its own."""
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_request(opened, region=region)
+    backbone = announce(load_backbone(model, place, number_format))
+    if not backbone.words:
+        raise EditRealError(f"expected a model that lists its words, got {model}; describe the photo in words of yours")
+    found = Editor(backbone).propose(opened, region=region)
+    if found is None:
+        typer.echo("no caption: none of the model's words stands out; describe the photo in words of yours", err=True)
+    else:
+        typer.echo(found.caption)
+
+
+@commands.command()
+def recall(
+    file: Annotated[Path, typer.Argument(help="the picture; it is only read")],
+    masks: Annotated[Path | None, typer.Option(help="a folder: also write the masks that the edit was given")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Say how FILE, a picture that edit-real wrote, was made, and print what makes it again."""
+    recipe = read_recipe(file)
+    if recipe is None:
+        raise EditRealError(f"expected a picture that edit-real wrote with its recipe, got none in {file}")
+    if masks is not None:
+        write_masks(recipe, masks, overwrite=overwrite)
+    typer.echo(describe(recipe))
+    out, folder = f"edit{file.suffix}", masks or Path()
+    for name, text in (("command line", command_line), ("Python", python_code)):
+        typer.echo(f"\n{name}:\n\n{text(recipe, out=out, masks=folder)}")
+
+
+@commands.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")] = Path("out/demo"),
     steps: option_of(InversionSettings, "steps") = InversionSettings.steps,  # type: ignore[valid-type]
@@ -241,7 +314,9 @@ def models() -> None:
         f"bundled: {backbone.image_size}x{backbone.image_size} pixels, {backbone.levels.prediction_type}, "
         f"{sum(p.numel() for p in backbone.denoiser.parameters()) / 1e6:.1f} M parameters in the UNet"
     )
-    typer.echo(f"  words it was trained on: {', '.join(sorted(backbone.known_words or ()))}")
+    typer.echo("  words it was trained on:")
+    for kind, words in backbone.words.items():
+        typer.echo(f"    {kind}: {', '.join(words)}")
     typer.echo("any model in safetensors of one of these families:")
     for pipeline, family in FAMILIES.items():
         typer.echo(f"  {family.title} ({pipeline}), guidance {family.guidance_scale:g} by default")
@@ -256,6 +331,14 @@ def quiet_libraries() -> None:
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()
         library.set_verbosity_error()
+
+
+def load_trajectory(context: typer.Context, path: Path, caption: str, photo: Photo) -> Trajectory:
+    """A saved inversion of this photo and caption, beside which no option of an inversion is given."""
+    check_left_alone(context, "region", *(field.name for field in fields(InversionSettings)))
+    saved = Trajectory.load(path)
+    saved.check_valid_for(caption=caption, pixel_hash=photo.pixel_hash)
+    return saved
 
 
 def check_left_alone(context: typer.Context, *names: str) -> None:

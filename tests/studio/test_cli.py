@@ -9,6 +9,7 @@ from PIL import Image
 
 import editing
 from backbones.families import FAMILIES
+from editing.propose import Proposal
 from studio import cli, commands
 from tests.editing.pictures.sheets import panels_of
 
@@ -72,6 +73,53 @@ def test_a_saved_inversion_gives_the_same_edit(
     assert run(monkeypatch, "edit", photo, CAPTION, new_caption, "-o", first, *common, *options) == 0
     assert run(monkeypatch, "edit", photo, CAPTION, new_caption, "-o", second, *common, "--trajectory", saved) == 0
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_mask_before_an_edit_can_be_handed_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    folder = photo.parent
+    saved, mask, overlay, edited = (folder / f"{name}" for name in ("rose.safetensors", "m.png", "o.png", "e.png"))
+    common, options = ["--model", model_folder], ["--steps", 3]
+    arguments = ["mask", photo, CAPTION, "a photo of a green rose", "--exclude-mask", folder / "top.png"]
+    top = np.zeros((40, 48), np.uint8)
+    top[:20] = 255
+    Image.fromarray(top).save(folder / "top.png")
+    assert run(monkeypatch, *arguments, "-o", mask, "--overlay", overlay, *common, *options) == 0
+    said = capsys.readouterr().out
+    assert "% of the photo" in said and "--include-mask" in said
+    found, original = np.asarray(Image.open(mask).convert("L")), np.asarray(Image.open(photo))
+    assert found.shape == (40, 48) and found[20:].any() and not found[:20].any()
+    shown = np.asarray(Image.open(overlay).convert("RGB"))
+    assert (shown[found == 255] == original[found == 255]).all() and shown[found == 0].max() < 80
+
+    assert run(monkeypatch, "invert", photo, CAPTION, "-o", saved, *common, *options, "--inversion", "direct") == 0
+    arguments += ["-o", mask, "--overwrite", *common]
+    before = mask.read_bytes()
+    assert run(monkeypatch, *arguments, "--trajectory", saved) == 0
+    assert mask.read_bytes() == before
+    assert run(monkeypatch, *arguments, "--trajectory", saved, "--steps", 3) == 2
+    edit = ["edit", *arguments[1:4], "-o", edited, *common, "--trajectory", saved]
+    assert run(monkeypatch, *edit, "--include-mask", mask) == 0
+
+
+def test_a_recipe_can_be_left_out(monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path) -> None:
+    out = photo.parent / "out.png"
+    arguments = ["edit", photo, CAPTION, "a photo of a green rose", "-o", out, "--model", model_folder, "--steps", 2]
+    assert run(monkeypatch, *arguments, "--no-recipe") == 0
+    assert b"green" not in out.read_bytes()
+    assert run(monkeypatch, *arguments, "--overwrite") == 0
+    assert b"green" in out.read_bytes()
+
+
+def test_an_empty_mask_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    out = photo.parent / "mask.png"
+    arguments = ["mask", photo, CAPTION, "a photo of a red rose with a hat", "-o", out, "--blend-words", "hat"]
+    assert run(monkeypatch, *arguments, "--model", model_folder, "--steps", 2) == 0
+    assert Image.open(out).convert("L").getextrema() == (0, 0)
+    assert "mask is empty" in capsys.readouterr().err
 
 
 def test_what_is_no_saved_inversion(
@@ -180,6 +228,18 @@ def test_models_says_what_the_bundled_one_knows(monkeypatch: pytest.MonkeyPatch,
     assert all(pipeline in said and family.title in said for pipeline, family in FAMILIES.items())
 
 
+def test_a_proposal_is_a_caption_or_a_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    assert run(monkeypatch, "propose", photo, "--model", model_folder) == 2
+    assert "expected a model that lists its words" in capsys.readouterr().err
+    for found, said in ((Proposal("a photo of a cat", "cat", None, 0.1, 0.0), "a photo of a cat\n"), (None, "")):
+        monkeypatch.setattr("editing.editor.propose_caption", lambda *_, found=found: found)
+        assert run(monkeypatch, "propose", photo) == 0
+        heard = capsys.readouterr()
+        assert heard.out == said and ("no caption" in heard.err) == (found is None)
+
+
 def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo", "--steps", 6) == 0
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 2  # --overwrite would do it again
@@ -267,6 +327,11 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
         (["attention", "photo.png", "\t"], "expected a caption of a few words"),
         (["attention", "photo.png", CAPTION, "--steps", 0], "expected steps"),
         (["attention", "photo.png", CAPTION, "--region", 0, 0, 900, 9], "region"),
+        (["mask", "photo.png", CAPTION, " "], "expected a new caption of a few words"),
+        (["mask", "photo.png", CAPTION, "a cat", "--overlay", "nowhere/o.png"], "expected an existing folder"),
+        (["mask", "photo.png", CAPTION, "a cat", "--include-mask", "small.png"], "include_mask of the photo's size"),
+        (["propose", "missing.png"], "missing.png"),
+        (["propose", "photo.png", "--region", 0, 0, 900, 9], "region"),
         (["compare", "missing.png", CAPTION, "a cat"], "missing.png"),
         (["compare", "photo.png", CAPTION, ""], "expected a new caption of a few words"),
         (["compare", "photo.png", CAPTION, "a cat", "--mask", "small.png"], "mask of the photo's size"),
@@ -285,7 +350,7 @@ def test_what_can_be_told_without_a_model_is_told_before_one_is_loaded(
     monkeypatch.chdir(photo.parent)
     Image.new("L", (4, 4), 255).save("small.png")
     out = {"invert": "out.safetensors", "compare": "out"}.get(arguments[0], "out.png")
-    assert run(monkeypatch, *arguments, "-o", out) == 2
+    assert run(monkeypatch, *arguments, *([] if arguments[0] == "propose" else ["-o", out])) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1 and said.startswith("edit-real: expected")
     assert not Path(out).exists()
