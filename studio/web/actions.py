@@ -1,0 +1,226 @@
+"""What each button of the page does, in terms of a visit; what it shows afterwards is a `Shown`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backbones.errors import EditRealError
+from editing.settings import EditSettings
+from studio.web import words
+from studio.web.brush import Strokes
+from studio.web.examples import Example
+from studio.web.form import read_form, shown_values
+from studio.web.models import Models
+from studio.web.visit import Edit, Request, Visit
+from studio.web.watched import Cancelled, Tell
+
+log = logging.getLogger("edit-real")
+
+STOPPED = "Stopped. Nothing is lost: go on whenever you like."
+BROKEN = "Something went wrong here, and it is not your fault. Nothing is lost; try again, or reload the page."
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What stands in the page's fields.
+
+    Attributes:
+        caption: What the photo shows.
+        new_caption: What it should show.
+        strokes: What is painted, as a data URL.
+        model: The chosen one.
+        weights: Of the new words, in the order in which the page shows them.
+        form: The values of the advanced settings, in the order of `form.form_fields`.
+    """
+
+    caption: str
+    new_caption: str
+    strokes: str
+    model: str
+    weights: Sequence[float]
+    form: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows after an action; None leaves a field as it is.
+
+    Attributes:
+        note: A sentence on what happened.
+        kind: Of the note, see `words.note`.
+        caption: See `Asked`, like the next three.
+        new_caption: The same.
+        strokes: The same.
+        form: The same.
+        weights: Of the new words, by word.
+        mask: A picture of the mask, where there is a new one.
+        view: `mask` or `compare`, where another is to be looked at.
+    """
+
+    note: str = ""
+    kind: str = "plain"
+    caption: str | None = None
+    new_caption: str | None = None
+    strokes: str | None = None
+    form: Sequence[Any] | None = None
+    weights: dict[str, float] | None = None
+    mask: Path | None = None
+    view: str | None = None
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The two captions as they stand: the words that differ, as HTML, and weights for the new ones, by word."""
+
+    difference: str
+    weights: dict[str, float]
+
+
+def told(action: Callable[[], Shown]) -> Shown:
+    """What an action shows; a sentence where it was refused, stopped or failed."""
+    try:
+        return action()
+    except Cancelled:
+        return Shown(STOPPED)
+    except EditRealError as error:
+        return Shown(str(error), "refused")
+    except Exception:
+        log.exception("an action of the page failed")
+        return Shown(BROKEN, "refused")
+
+
+class Actions:
+    """The buttons, over the models of a page."""
+
+    def __init__(self, models: Models, examples: Sequence[Example] = ()) -> None:
+        self.models, self.examples = models, tuple(examples)
+
+    def open(self, visit: Visit, path: str, *, caption: str = "") -> Shown:
+        """A photo that was handed over; the file is removed, since the visit has it now."""
+        uploaded = Path(path)
+        try:
+            visit.open(uploaded, uploaded.name)
+        except EditRealError as error:
+            raise EditRealError(str(error).replace(str(uploaded), uploaded.name)) from error
+        finally:
+            uploaded.unlink(missing_ok=True)
+        return Shown("Now say what it shows." if not caption.strip() else "", view="mask", strokes="")
+
+    def open_example(self, visit: Visit, number: int) -> Shown:
+        """One of the example photos, with its captions."""
+        if not 0 <= number < len(self.examples):
+            raise EditRealError(f"expected an example from 1 to {len(self.examples)}, got {number + 1}")
+        example = self.examples[number]
+        visit.open(example.load(), example.title)
+        return Shown(
+            "Press Edit, or change the words first.",
+            caption=example.caption,
+            new_caption=example.new_caption,
+            strokes="",
+            view="mask",
+        )
+
+    def typed(self, visit: Visit, caption: str, new_caption: str, model: str, weights: Sequence[float]) -> Typed:
+        """The captions as they are typed. What cannot be read yet shows nothing."""
+        kept = dict(zip(visit.weighted, weights, strict=False))
+        if not (caption.strip() and new_caption.strip()):
+            return Typed("", {})
+        try:
+            alignment = words.align(self.models.editor(model).backbone, caption, new_caption)
+        except EditRealError as error:
+            return Typed(words.note(str(error), "refused"), {})
+        default = float(EditSettings.emphasis)
+        weighable = words.weighable(alignment)
+        visit.weighted = tuple(weighable)
+        return Typed(
+            words.difference(alignment, visit.protected), {word: kept.get(word, default) for word in weighable}
+        )
+
+    def request(self, visit: Visit, asked: Asked) -> Request:
+        """What is asked, read and checked.
+
+        Raises:
+            EditRealError: A setting that does not fit.
+        """
+        inversion, settings = read_form(asked.form)
+        if asked.caption.strip() and asked.new_caption.strip():
+            alignment = words.align(self.models.editor(asked.model).backbone, asked.caption, asked.new_caption)
+            present = {word.key for caption in (alignment.source, alignment.target) for word in caption.words}
+            new = words.weighable(alignment)
+            weights = {
+                word: float(weight)
+                for word, weight in zip(visit.weighted, asked.weights, strict=False)
+                if word in new and weight is not None and weight != settings.emphasis
+            }
+            protected = tuple(word for word in visit.protected if word.casefold() in present)
+            settings = replace(settings, reweight=weights, protect_words=protected)
+        return Request(asked.caption, asked.new_caption, inversion, settings, Strokes(asked.strokes or ""), asked.model)
+
+    def look(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
+        """Inverts the photo and shows where the edit would begin."""
+        request = self.request(visit, asked)
+        mask = visit.look(self.models.editor(asked.model), request, tell)
+        if mask is None:
+            return Shown("The photo is ready. Change a word in the second field, and the mask will show.", view="mask")
+        return Shown("Lit is what the edit will reach. Paint to add or protect, or press Edit.", mask=mask, view="mask")
+
+    def edit(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
+        """Edits the photo."""
+        edit = visit.edit(self.models.editor(asked.model), self.request(visit, asked), tell)
+        return Shown("Done.", "done", mask=edit.mask, view="compare")
+
+    def go(self, visit: Visit, number: int) -> Shown:
+        """Goes back to an edit, or to the photo, with all that it was made with, to go on from there."""
+        visit.history.go(number)
+        return self._arrived(visit)
+
+    def undo(self, visit: Visit) -> Shown:
+        visit.history.undo()
+        return self._arrived(visit)
+
+    def redo(self, visit: Visit) -> Shown:
+        visit.history.redo()
+        return self._arrived(visit)
+
+    def load_mask(self, visit: Visit, path: str) -> Shown:
+        """A mask from a file, in place of what is painted."""
+        uploaded = Path(path)
+        try:
+            strokes = visit.read_strokes(uploaded)
+        finally:
+            uploaded.unlink(missing_ok=True)
+        return Shown("The mask is loaded: the edit will keep to it.", strokes=strokes.url, view="mask")
+
+    def save_mask(self, visit: Visit, asked: Asked, tell: Tell) -> Path:
+        """A file of the mask."""
+        return visit.mask(self.models.editor(asked.model), self.request(visit, asked), tell)
+
+    def download(self, visit: Visit, kind: str, *, recipe: bool = True) -> Path:
+        """A file of the edit that is shown."""
+        return visit.save(self._edit(visit), kind, recipe=recipe)
+
+    def _edit(self, visit: Visit) -> Edit:
+        edit = visit.history.shown
+        if edit is None:
+            raise EditRealError("there is no edit to download yet; make one, or choose one from the strip")
+        return edit
+
+    def _arrived(self, visit: Visit) -> Shown:
+        edit = visit.history.shown
+        if edit is None:
+            return Shown(view="mask")
+        request = edit.request
+        visit.protected = tuple(request.settings.protect_words)
+        return Shown(
+            caption=request.caption,
+            new_caption=request.new_caption,
+            strokes=request.strokes.url,
+            form=shown_values(request.inversion, request.settings),
+            weights=dict(request.settings.reweight),
+            mask=edit.mask,
+            view="compare",
+        )
