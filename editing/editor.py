@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from PIL import Image
+
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.photo import Photo, PhotoSource, open_photo
@@ -15,6 +17,7 @@ from editing.captions import check_caption, check_captions
 from editing.finish import finish
 from editing.generated import generate
 from editing.maps import MAP_LEVELS, look_for_words
+from editing.place import Place
 from editing.plan import EditPlan, plan_edit
 from editing.result import EditResult
 from editing.sample import sample_edits
@@ -159,6 +162,39 @@ class Editor:
         for some in in_batches(plans, limit):
             results += self._sample(trajectory, view, some, maps, self._told(progress))
         return results
+
+    def mask(
+        self,
+        trajectory: Trajectory,
+        new_caption: str,
+        settings: EditSettings | None = None,
+        *,
+        photo: PhotoSource | Photo | None = None,
+        **options: Any,
+    ) -> Image.Image:
+        """Where an edit would begin, before any of it is sampled: L, the photo's size; 0 is untouched.
+
+        It is the mask of the old caption's words in the photo, cut, refined and feathered as that of an edit, with
+        protected words and masks of yours taken in. An edit joins to it, step by step, where the model sees the words
+        that only the new caption has, and takes away the protected ones among them. So the mask of the result may be
+        larger; where a new caption only adds a thing, this one is empty. The two are alike where `blend_words` are
+        words that only the old caption has, or none.
+
+        Args:
+            trajectory: From `invert`, `generate` or `Trajectory.load`.
+            new_caption: What the photo should show.
+            settings: Of the edit.
+            photo: Only needed where it is not among the last few that this editor has inverted itself.
+            **options: Instead of or on top of `settings`.
+
+        Raises:
+            EditRealError: What `edit` would refuse.
+        """
+        view = self._view_of(trajectory, photo)
+        choice = with_options(settings or EditSettings(), options)
+        plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
+        place = Place(plan, self.attention(trajectory), view)
+        return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def attention(self, trajectory: Trajectory, levels: int = MAP_LEVELS) -> AttentionMaps:
         """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory."""

@@ -13,6 +13,7 @@ COMMANDS = {
     "edit": "Edit PHOTO, which shows CAPTION, into NEW_CAPTION.",
     "invert": "Invert PHOTO once and save it, for `edit --trajectory`.",
     "attention": "Show where the model sees each word of CAPTION in PHOTO.",
+    "mask": "Show where an edit of PHOTO from CAPTION to NEW_CAPTION would begin, as a mask to look at or paint on.",
     "compare": "Edit PHOTO and inpaint it with the same words: pictures, figures and a page with a slider.",
     "demo": "Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion.",
     "models": "Say which models there are and what the bundled one knows.",

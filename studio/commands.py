@@ -12,17 +12,18 @@ from transformers.utils import logging as transformers_logging
 
 from backbones.errors import EditRealError
 from backbones.loading import find_device, load_backbone
-from backbones.photo import open_photo
+from backbones.photo import Photo, open_photo
 from backbones.saving import check_folder, check_target, make_folder, write_picture
 from editing.checks import check_request
 from editing.compare import compare_with_inpainting
 from editing.editor import Editor
 from editing.inpaint import check_mask_in_region
+from editing.pictures.overlay import overlay_mask
 from editing.settings import EditSettings, InpaintSettings, InversionSettings
 from inversion.trajectory import Trajectory
 from masks.user_mask import read_mask
 from studio.options import option_of, spread_settings
-from studio.output import announce, check_targets, read_dtype, report, write
+from studio.output import announce, check_targets, read_dtype, report, report_mask, write
 from studio.sheets import attention_sheet
 
 commands = typer.Typer()
@@ -37,6 +38,7 @@ Region = Annotated[
     tuple[int, int, int, int] | None,
     typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="the part of the photo to work on, in pixels"),
 ]
+SavedTrajectory = Annotated[Path | None, typer.Option(help="a saved inversion of this photo, instead of inverting")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
 
 
@@ -57,20 +59,14 @@ def edit(
     settings: EditSettings,
     sheet: Annotated[Path | None, typer.Option(help="also write one picture that shows the whole edit")] = None,
     mask_out: Annotated[Path | None, typer.Option(help="also write the mask")] = None,
-    trajectory: Annotated[
-        Path | None, typer.Option(help="a saved inversion of this photo, instead of inverting")
-    ] = None,
+    trajectory: SavedTrajectory = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit PHOTO, which shows CAPTION, into NEW_CAPTION."""
     opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
     check_targets([out, sheet, mask_out], opened, overwrite=overwrite)
     check_request(opened, region=region, settings=settings, caption=caption, new_caption=new_caption)
-    saved = None
-    if trajectory is not None:
-        check_left_alone(context, "region", *(field.name for field in fields(InversionSettings)))
-        saved = Trajectory.load(trajectory)
-        saved.check_valid_for(caption=caption, pixel_hash=opened.pixel_hash)
+    saved = None if trajectory is None else load_trajectory(context, trajectory, caption, opened)
     editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
     editor.check(caption, new_caption, opened.size, settings)
     inverted = saved or editor.invert(opened, caption, inversion, region=region)
@@ -124,6 +120,41 @@ def attention(
     trajectory = editor.invert(opened, caption, settings, region=region)
     write_picture(attention_sheet(editor, trajectory, opened, over_steps=over_steps), out, overwrite=overwrite)
     typer.echo(f"wrote {out}")
+
+
+@commands.command()
+@spread_settings
+def mask(
+    context: typer.Context,
+    photo: PhotoFile,
+    caption: CaptionText,
+    new_caption: NewCaption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="where the mask goes: white is edited")],
+    *,
+    overlay: Annotated[Path | None, typer.Option(help="also write the photo with the rest darkened")] = None,
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    steps: option_of(InversionSettings, "steps") = InversionSettings.steps,  # type: ignore[valid-type]
+    settings: EditSettings,
+    trajectory: SavedTrajectory = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show where an edit of PHOTO from CAPTION to NEW_CAPTION would begin, as a mask to look at or paint on."""
+    inversion = InversionSettings(inversion="direct", steps=steps)
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_targets([out, overlay], opened, overwrite=overwrite)
+    check_request(opened, region=region, settings=settings, caption=caption, new_caption=new_caption)
+    saved = None if trajectory is None else load_trajectory(context, trajectory, caption, opened)
+    editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
+    editor.check(caption, new_caption, opened.size, settings)
+    inverted = saved or editor.invert(opened, caption, inversion, region=region)
+    found = editor.mask(inverted, new_caption, settings, photo=opened)
+    write_picture(found, out, overwrite=overwrite)
+    if overlay:
+        write_picture(overlay_mask(opened.image, found), overlay, overwrite=overwrite)
+    report_mask(found, out)
 
 
 @commands.command()
@@ -223,6 +254,14 @@ def quiet_libraries() -> None:
     for library in (diffusers_logging, transformers_logging):
         library.disable_progress_bar()
         library.set_verbosity_error()
+
+
+def load_trajectory(context: typer.Context, path: Path, caption: str, photo: Photo) -> Trajectory:
+    """A saved inversion of this photo and caption, beside which no option of an inversion is given."""
+    check_left_alone(context, "region", *(field.name for field in fields(InversionSettings)))
+    saved = Trajectory.load(path)
+    saved.check_valid_for(caption=caption, pixel_hash=photo.pixel_hash)
+    return saved
 
 
 def check_left_alone(context: typer.Context, *names: str) -> None:

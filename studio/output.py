@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
 import typer
+from PIL import Image
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
@@ -50,6 +52,18 @@ def report(result: EditResult, out: Path) -> None:
     typer.echo(f"wrote {out}: {format_metrics(result.metrics)}")
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
+
+
+def report_mask(mask: Image.Image, out: Path) -> None:
+    """Prints how much of the photo a mask holds."""
+    share = np.count_nonzero(np.asarray(mask)) / (mask.width * mask.height)
+    typer.echo(f"wrote {out}: {share:.1%} of the photo; painted on, it can go back to `edit` as --include-mask")
+    if not share:
+        typer.echo(
+            "warning: The mask is empty: nothing that CAPTION names changes. An edit still finds its place while it is "
+            "made, from the words that only NEW_CAPTION has.",
+            err=True,
+        )
 
 
 def read_dtype(name: str | None) -> torch.dtype | None:

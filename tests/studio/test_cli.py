@@ -73,6 +73,44 @@ def test_a_saved_inversion_gives_the_same_edit(
     assert first.read_bytes() == second.read_bytes()
 
 
+def test_a_mask_before_an_edit_can_be_handed_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    folder = photo.parent
+    saved, mask, overlay, edited = (folder / f"{name}" for name in ("rose.safetensors", "m.png", "o.png", "e.png"))
+    common, options = ["--model", model_folder], ["--steps", 3]
+    arguments = ["mask", photo, CAPTION, "a photo of a green rose", "--exclude-mask", folder / "top.png"]
+    top = np.zeros((40, 48), np.uint8)
+    top[:20] = 255
+    Image.fromarray(top).save(folder / "top.png")
+    assert run(monkeypatch, *arguments, "-o", mask, "--overlay", overlay, *common, *options) == 0
+    said = capsys.readouterr().out
+    assert "% of the photo" in said and "--include-mask" in said
+    found, original = np.asarray(Image.open(mask).convert("L")), np.asarray(Image.open(photo))
+    assert found.shape == (40, 48) and found[20:].any() and not found[:20].any()
+    shown = np.asarray(Image.open(overlay).convert("RGB"))
+    assert (shown[found == 255] == original[found == 255]).all() and shown[found == 0].max() < 80
+
+    assert run(monkeypatch, "invert", photo, CAPTION, "-o", saved, *common, *options, "--inversion", "direct") == 0
+    arguments += ["-o", mask, "--overwrite", *common]
+    before = mask.read_bytes()
+    assert run(monkeypatch, *arguments, "--trajectory", saved) == 0
+    assert mask.read_bytes() == before
+    assert run(monkeypatch, *arguments, "--trajectory", saved, "--steps", 3) == 2
+    edit = ["edit", *arguments[1:4], "-o", edited, *common, "--trajectory", saved]
+    assert run(monkeypatch, *edit, "--include-mask", mask) == 0
+
+
+def test_an_empty_mask_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    out = photo.parent / "mask.png"
+    arguments = ["mask", photo, CAPTION, "a photo of a red rose with a hat", "-o", out, "--blend-words", "hat"]
+    assert run(monkeypatch, *arguments, "--model", model_folder, "--steps", 2) == 0
+    assert Image.open(out).convert("L").getextrema() == (0, 0)
+    assert "mask is empty" in capsys.readouterr().err
+
+
 def test_what_is_no_saved_inversion(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
 ) -> None:
@@ -254,6 +292,9 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
         (["attention", "photo.png", "\t"], "expected a caption of a few words"),
         (["attention", "photo.png", CAPTION, "--steps", 0], "expected steps"),
         (["attention", "photo.png", CAPTION, "--region", 0, 0, 900, 9], "region"),
+        (["mask", "photo.png", CAPTION, " "], "expected a new caption of a few words"),
+        (["mask", "photo.png", CAPTION, "a cat", "--overlay", "nowhere/o.png"], "expected an existing folder"),
+        (["mask", "photo.png", CAPTION, "a cat", "--include-mask", "small.png"], "include_mask of the photo's size"),
         (["compare", "missing.png", CAPTION, "a cat"], "missing.png"),
         (["compare", "photo.png", CAPTION, ""], "expected a new caption of a few words"),
         (["compare", "photo.png", CAPTION, "a cat", "--mask", "small.png"], "mask of the photo's size"),
