@@ -20,7 +20,7 @@ Server = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/login/?|/logout|/(assets|static|svelte)/.+"
     r"|/gradio_api/(app_id|config|info|theme\.css|user|token|login_check|startup-events|reset|cancel|upload"
-    r"|upload_progress|queue/(join|data)|heartbeat/\w+)/?"
+    r"|upload_progress|run/predict|queue/(join|data)|heartbeat/\w+)/?"
     r"|/gradio_api/file=(?!\w+:).+"
 )
 """Paths that the page needs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -65,6 +64,7 @@ class Page:
                 self._lay_out_outcome()
 
     def _lay_out_stage(self) -> None:
+        self.other = gr.UploadButton("Another photo", size="sm", file_types=["image"], elem_id="another", visible=False)
         with gr.Column(elem_id="drop-area") as self.drop_area:
             self.photo_file = gr.File(label="Photo", show_label=False, file_types=["image"], elem_id="photo-file")
             if self.actions.examples:
@@ -140,15 +140,14 @@ class Page:
 
     def _lay_out_outcome(self) -> None:
         self.verdict = gr.HTML("", elem_id="verdict", apply_default_css=False)
-        with gr.Row(elem_id="take"):
+        with gr.Row(elem_id="take", visible=False) as self.take:
             self.kind = gr.Dropdown(list(FORMATS), value="PNG", label="Format", show_label=False, container=False, elem_id="format", scale=1, min_width=110)
             self.recipe = gr.Checkbox(True, label="with its settings inside", container=False, elem_id="recipe", scale=2)
             self.download = gr.Button("Download", elem_id="download", variant="primary", scale=2, min_width=140)
         self.strip = gr.HTML("", elem_id="strip", js_on_load=_STRIP_JS, apply_default_css=False)
-        with gr.Row(elem_id="moves"):
+        with gr.Row(elem_id="moves", visible=False) as self.moves:
             self.undo = gr.Button("Undo", size="sm", elem_id="undo", interactive=False)
             self.redo = gr.Button("Redo", size="sm", elem_id="redo", interactive=False)
-            self.other = gr.UploadButton("Another photo", size="sm", file_types=["image"], elem_id="another")
         self.file = gr.DownloadButton("file", visible="hidden", elem_id="file")
 
     # Wires
@@ -158,14 +157,14 @@ class Page:
         everything = [
             self.drop_area, self.stage, self.caption, self.new_caption, self.difference, *self.weights, *self.widgets,
             self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
-            self.kind,
+            self.take, self.moves, self.other,
         ]  # fmt: skip
         self._everything = everything
         typing = [self.caption, self.new_caption, self.model, *self.weights]
         for source in (self.photo_file, self.other):
-            source.upload(self._opened, [source, self.caption], [*everything, source], **PRIVATE)
+            source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)
         for number, button in enumerate(self.examples):
-            button.click(partial(self._example, number), None, everything, **PRIVATE)
+            button.click(self._example(number), None, everything, **PRIVATE)
         live = [self.difference, *self.weights]
         for box in (self.caption, self.new_caption):
             box.input(self._typed, typing, live, trigger_mode="always_last", **QUIET)
@@ -191,24 +190,27 @@ class Page:
     def _visit(self, request: gr.Request) -> Visit:
         return self.visits.of(str(request.session_hash))
 
-    def _opened(self, path: str | None, caption: str, request: gr.Request) -> dict[Any, Any]:
+    def _opened(self, request: gr.Request, path: str | None, caption: str) -> dict[Any, Any]:
         visit = self._visit(request)
         if path is None:
             return {}
         shown = told(lambda: self.actions.open(visit, path, caption=caption))
-        return {**self._show(visit, shown), self.photo_file: None, self.other: None}
+        return {**self._show(visit, shown), self.photo_file: None}
 
-    def _example(self, number: int, request: gr.Request) -> dict[Any, Any]:
-        visit = self._visit(request)
-        return self._show(visit, told(lambda: self.actions.open_example(visit, number)))
+    def _example(self, number: int) -> Callable[[gr.Request], dict[Any, Any]]:
+        def opened(request: gr.Request) -> dict[Any, Any]:
+            visit = self._visit(request)
+            return self._show(visit, told(lambda: self.actions.open_example(visit, number)))
 
-    def _typed(self, caption: str, new_caption: str, model: str, *weights: float, request: gr.Request) -> list[Any]:
+        return opened
+
+    def _typed(self, request: gr.Request, caption: str, new_caption: str, model: str, *weights: float) -> list[Any]:
         typed = self.actions.typed(self._visit(request), caption, new_caption, model, weights)
         return [typed.difference, *_sliders(typed.weights)]
 
-    def _protected(self, caption: str, new_caption: str, model: str, *weights: float, request: gr.Request, event: gr.EventData) -> list[Any]:
+    def _protected(self, request: gr.Request, event: gr.EventData, caption: str, new_caption: str, model: str, *weights: float) -> list[Any]:
         self._visit(request).toggle_protection(str(event.word))
-        return self._typed(caption, new_caption, model, *weights, request=request)
+        return self._typed(request, caption, new_caption, model, *weights)
 
     @staticmethod
     def _copied(caption: str, new_caption: str) -> Any:
@@ -227,10 +229,10 @@ class Page:
         visit.cancel()
         return self._show(visit, Shown("Stopped. Nothing is lost: go on whenever you like."))
 
-    def _looked(self, *values: Any, request: gr.Request, progress: gr.Progress = gr.Progress()) -> dict[Any, Any]:
+    def _looked(self, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> dict[Any, Any]:
         return self._run(self.actions.look, values, request, progress)
 
-    def _edited(self, *values: Any, request: gr.Request, progress: gr.Progress = gr.Progress()) -> dict[Any, Any]:
+    def _edited(self, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> dict[Any, Any]:
         return self._run(self.actions.edit, values, request, progress)
 
     def _run(self, action: Callable[..., Shown], values: Sequence[Any], request: gr.Request, progress: gr.Progress) -> dict[Any, Any]:
@@ -250,18 +252,18 @@ class Page:
         visit = self._visit(request)
         return self._show(visit, told(lambda: self.actions.redo(visit)))
 
-    def _mask_loaded(self, path: str | None, request: gr.Request) -> dict[Any, Any]:
+    def _mask_loaded(self, request: gr.Request, path: str | None) -> dict[Any, Any]:
         visit = self._visit(request)
         if path is None:
             return {}
         return {**self._show(visit, told(lambda: self.actions.load_mask(visit, path))), self.mask_file: None}
 
-    def _mask_saved(self, *values: Any, request: gr.Request, progress: gr.Progress = gr.Progress()) -> list[Any]:
+    def _mask_saved(self, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> list[Any]:
         visit = self._visit(request)
         visit.start()
         return self._file(lambda: self.actions.save_mask(visit, self._asked(values), _tell(progress)))
 
-    def _downloaded(self, kind: str, recipe: bool, request: gr.Request) -> list[Any]:
+    def _downloaded(self, request: gr.Request, kind: str, recipe: bool) -> list[Any]:
         visit = self._visit(request)
         return self._file(lambda: self.actions.download(visit, kind, recipe=recipe))
 
@@ -287,7 +289,10 @@ class Page:
             self.drop_area: gr.update(visible=visit.photo is None),
             self.stage: self._stage(visit, shown),
             self.note: words.note(shown.note, shown.kind),
-            self.outcome: gr.update(visible=visit.photo is not None),
+            self.outcome: gr.update(visible=bool(visit.history.edits)),
+            self.take: gr.update(visible=edit is not None),
+            self.moves: gr.update(visible=bool(visit.history.edits)),
+            self.other: gr.update(visible=visit.photo is not None),
             self.verdict: words.verdict(edit.metrics, edit.warnings) + words.measures(edit.metrics) if edit else "",
             self.strip: _strip(visit),
             self.undo: gr.update(interactive=visit.history.can_undo),

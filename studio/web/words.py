@@ -8,7 +8,7 @@ from html import escape
 
 from backbones.backbone import Backbone
 from backbones.text import Word, parse_caption
-from editing.align import Alignment, align_captions, is_content, new_words
+from editing.align import ARTICLES, Alignment, align_captions, is_content, new_words
 
 
 def align(backbone: Backbone, caption: str, new_caption: str) -> Alignment:
@@ -32,7 +32,9 @@ def difference(alignment: Alignment, protected: Collection[str] = ()) -> str:
     added, kept = set(alignment.added), {word.casefold() for word in protected}
     pieces = []
     for j, word in enumerate(target):
-        if j in replaced:
+        if j in replaced and word.key in ARTICLES and replaced[j].key in ARTICLES:
+            pieces.append(f"<span>{escape(word.text)}</span>")  # "an" that became "a" is no news
+        elif j in replaced:
             pieces.append(f"<del>{escape(replaced[j].text)}</del> <ins>{escape(word.text)}</ins>")
         elif j in added:
             pieces.append(f"<ins>{escape(word.text)}</ins>")
