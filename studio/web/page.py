@@ -42,10 +42,11 @@ class Page:
     Args:
         actions: What the buttons do.
         visits: Whose turn it is, by the session that Gradio tells.
+        pictures: Titles and small pictures of the examples.
     """
 
-    def __init__(self, actions: Actions, visits: Visits) -> None:
-        self.actions, self.visits = actions, visits
+    def __init__(self, actions: Actions, visits: Visits, pictures: Sequence[tuple[str, Path]] = ()) -> None:
+        self.actions, self.visits, self.pictures = actions, visits, tuple(pictures)
         self.fields = form_fields()
         with gr.Blocks(title="edit-real", analytics_enabled=False, delete_cache=(600, 3600)) as self.blocks:
             self._lay_out()
@@ -67,12 +68,10 @@ class Page:
         self.other = gr.UploadButton("Another photo", size="sm", file_types=["image"], elem_id="another", visible=False)
         with gr.Column(elem_id="drop-area") as self.drop_area:
             self.photo_file = gr.File(label="Photo", show_label=False, file_types=["image"], elem_id="photo-file")
-            if self.actions.examples:
-                gr.HTML("<p class='hint'>No photo at hand? Try one of these.</p>")
-                with gr.Row(elem_id="examples"):
-                    self.examples = [gr.Button(e.title, size="sm", elem_id=f"example-{i}") for i, e in enumerate(self.actions.examples)]
-            else:
-                self.examples = []
+            self.examples = gr.HTML(
+                _examples(self.pictures), elem_id="examples", visible=bool(self.pictures), js_on_load=_STRIP_JS, apply_default_css=False
+            )
+            self.mask_file = gr.UploadButton("Load mask", file_types=["image"], elem_id="mask-file", visible="hidden")
         self.stage = gr.HTML(
             "",
             html_template=(HERE / "stage.html").read_text(encoding="utf-8"),
@@ -92,7 +91,7 @@ class Page:
 
     def _lay_out_steps(self) -> None:
         self.caption = gr.Textbox(
-            label="1  What does the photo show?",
+            label="What does the photo show?",
             placeholder="a photo of a red rose",
             info="A few plain words. Name the thing you want to change.",
             lines=1,
@@ -101,7 +100,7 @@ class Page:
             elem_id="caption",
         )
         self.new_caption = gr.Textbox(
-            label="2  What should it show?",
+            label="What should it show?",
             placeholder="a photo of a white rose",
             info="The same words, but for what changes.",
             lines=1,
@@ -115,7 +114,7 @@ class Page:
             for i in range(WEIGHTS)
         ]
         with gr.Row(elem_id="buttons"):
-            self.look = gr.Button("Show the mask first", elem_id="look", variant="secondary", scale=2)
+            self.look = gr.Button("Show the mask", elem_id="look", variant="secondary", scale=2)
             self.edit = gr.Button("Edit", elem_id="edit", variant="primary", scale=3)
             self.cancel = gr.Button("Cancel", elem_id="cancel", variant="stop", visible=False, scale=1)
         self.note = gr.HTML("", elem_id="note", apply_default_css=False)
@@ -127,9 +126,6 @@ class Page:
         self.model = gr.Dropdown(names, value=names[0][1], label="Model", elem_id="model", visible=len(names) > 1)
         self.limits = gr.HTML(f"<p class='hint'>{escape(self.actions.models.limits(names[0][1]))}</p>", elem_id="limits")
         self.preset = gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="Kind of edit", elem_id="preset")
-        with gr.Row():
-            self.mask_save = gr.Button("Save the mask", size="sm", elem_id="mask-save")
-            self.mask_file = gr.UploadButton("Load a mask", size="sm", file_types=["image"], elem_id="mask-file")
         self.widgets = []
         group = ""
         for field in self.fields:
@@ -163,8 +159,7 @@ class Page:
         typing = [self.caption, self.new_caption, self.model, *self.weights]
         for source in (self.photo_file, self.other):
             source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)
-        for number, button in enumerate(self.examples):
-            button.click(self._example(number), None, everything, **PRIVATE)
+        self.examples.pick(self._example, None, everything, **PRIVATE)
         live = [self.difference, *self.weights]
         for box in (self.caption, self.new_caption):
             box.input(self._typed, typing, live, trigger_mode="always_last", **QUIET)
@@ -181,7 +176,7 @@ class Page:
         self.undo.click(self._undone, None, everything, **QUIET)
         self.redo.click(self._redone, None, everything, **QUIET)
         self.mask_file.upload(self._mask_loaded, self.mask_file, [*everything, self.mask_file], **PRIVATE)
-        saved = self.mask_save.click(self._mask_saved, asked, [self.file, self.note], show_progress_on=self.note, **AT_THE_MODEL)
+        saved = self.stage.save(self._mask_saved, asked, [self.file, self.note], show_progress_on=self.note, **AT_THE_MODEL)
         taken = self.download.click(self._downloaded, [self.kind, self.recipe], [self.file, self.note], **PRIVATE)
         for ready in (saved, taken):
             ready.success(fn=None, js=_FETCH_JS)
@@ -197,12 +192,9 @@ class Page:
         shown = told(lambda: self.actions.open(visit, path, caption=caption))
         return {**self._show(visit, shown), self.photo_file: None}
 
-    def _example(self, number: int) -> Callable[[gr.Request], dict[Any, Any]]:
-        def opened(request: gr.Request) -> dict[Any, Any]:
-            visit = self._visit(request)
-            return self._show(visit, told(lambda: self.actions.open_example(visit, number)))
-
-        return opened
+    def _example(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
+        visit = self._visit(request)
+        return self._show(visit, told(lambda: self.actions.open_example(visit, int(event.number))))
 
     def _typed(self, request: gr.Request, caption: str, new_caption: str, model: str, *weights: float) -> list[Any]:
         typed = self.actions.typed(self._visit(request), caption, new_caption, model, weights)
@@ -364,11 +356,22 @@ def _strip(visit: Visit) -> str:
     items = [(PHOTO, visit.preview, "Photo")]
     items += [(edit.number, edit.thumbnail, edit.request.new_caption) for edit in visit.history.edits]
     buttons = "".join(
-        f"<li><button type='button' data-number='{number}' aria-pressed='{str(number == visit.history.current).lower()}'>"
-        f"<img src='{escape(url_of(path), quote=True)}' alt=''><span>{escape(text)}</span></button></li>"
+        _thumbnail(number, path, text, f" aria-pressed='{str(number == visit.history.current).lower()}'")
         for number, path, text in items
     )
     return f"<ol class='strip'>{buttons}</ol>"
+
+
+def _examples(pictures: Sequence[tuple[str, Path]]) -> str:
+    items = "".join(_thumbnail(number, path, title) for number, (title, path) in enumerate(pictures))
+    return f"<p class='hint'>No photo at hand? Start with this one.</p><ol class='strip'>{items}</ol>"
+
+
+def _thumbnail(number: int, path: Path, text: str, more: str = "") -> str:
+    return (
+        f"<li><button type='button' data-number='{number}'{more}>"
+        f"<img src='{escape(url_of(path), quote=True)}' alt=''><span>{escape(text)}</span></button></li>"
+    )
 
 
 def _tell(progress: gr.Progress) -> Callable[[str, int, int], None]:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from backbones.errors import EditRealError
 from studio.web.actions import Actions
 from studio.web.examples import examples
 from studio.web.gate import Gate
 from studio.web.models import Models
-from studio.web.visit import Visits
+from studio.web.visit import THUMBNAIL, Visits, page_picture
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_UPLOAD = 60_000_000  # bytes
@@ -96,12 +98,17 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
         page_class = _page_class()
         visits = Visits(folder)
         stack.callback(visits.close)
-        page = page_class(Actions(models, examples()), visits)
+        offered = examples()
+        pictures = [(one.title, page_picture(Image.fromarray(one.load()), folder, THUMBNAIL)) for one in offered]
+        page = page_class(Actions(models, offered), visits, pictures)
         stop = threading.Event()
         threading.Thread(target=_sweep, args=(visits, stop), daemon=True).start()
         stack.callback(stop.set)
         page.blocks.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, api_open=False)
-        _, address, _ = page.blocks.launch(**_launch_settings(door, open_browser))
+        try:
+            _, address, _ = page.blocks.launch(**_launch_settings(door, open_browser))
+        except OSError as error:
+            raise EditRealError(f"cannot listen at {door.host} ({error}); choose another --port or --host") from error
         stack.callback(page.blocks.close, verbose=False)
         yield address
 
@@ -109,6 +116,7 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
 def serve(names: Sequence[str], door: Door, *, open_browser: bool) -> None:
     """Serves the page until it is interrupted."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    _page_class()
     models = Models(names)
     models.editor(models.names[0])
     with running(models, door, open_browser=open_browser) as address:

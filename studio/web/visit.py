@@ -241,6 +241,10 @@ class Visit:
         """The photo's own format, where it is one to download in."""
         return _OWN_FORMATS.get((self.photo and self.photo.format) or "PNG", "PNG")
 
+    @property
+    def is_running(self) -> bool:
+        return self._busy.locked()
+
     def close(self) -> None:
         """Stops what runs and removes all files."""
         self.cancel()
@@ -312,12 +316,7 @@ class Visit:
             yield word, self._picture(overlay_heat(photo, heat), HEAT_SIDE)
 
     def _picture(self, image: Image.Image, side: int) -> Path:
-        """A copy for the page, under a name that cannot be guessed."""
-        target = self.folder / f"{uuid4().hex}.jpg"
-        profile = None if self.photo is None else self.photo.icc_profile
-        small = image.convert("RGB").resize(fit(image.size, side), Image.Resampling.LANCZOS)
-        small.save(target, quality=93, subsampling=0, icc_profile=profile)
-        return target
+        return page_picture(image, self.folder, side, profile=None if self.photo is None else self.photo.icc_profile)
 
     def _mask_picture(self, mask: Image.Image) -> Path:
         """What lies outside a mask (L) as a veil for the page: white, as opaque as the mask is empty."""
@@ -340,6 +339,14 @@ class Visit:
 
 
 _NOTHING = Image.new("L", (1, 1))
+
+
+def page_picture(image: Image.Image, folder: Path, side: int, *, profile: bytes | None = None) -> Path:
+    """A copy for the page, no longer than `side`, under a name that cannot be guessed."""
+    target = folder / f"{uuid4().hex}.jpg"
+    small = image.convert("RGB").resize(fit(image.size, side), Image.Resampling.LANCZOS)
+    small.save(target, quality=93, subsampling=0, icc_profile=profile)
+    return target
 
 
 def save_result(result: EditResult, target: Path, *, recipe: bool) -> None:
@@ -405,7 +412,8 @@ class Visits:
             over = [
                 key
                 for key, visit in self._visits.items()
-                if now - visit.used > self._idle or now - self._left.get(key, now) > self._left_for
+                if not visit.is_running
+                and (now - visit.used > self._idle or now - self._left.get(key, now) > self._left_for)
             ]
             ended = [self._visits.pop(key) for key in over]
             for key in over:

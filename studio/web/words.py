@@ -88,11 +88,11 @@ _MEASURES = {
 def measures(metrics: Mapping[str, float]) -> str:
     """The figures of an edit as a list."""
     rows = [
-        f"<dt>{label}</dt><dd>{metrics[key]:.1f} {unit}</dd>"
+        f"<div><dt>{label}</dt><dd>{metrics[key]:.1f} {unit}</dd></div>"
         for key, (label, unit) in _MEASURES.items()
         if key in metrics and not math.isnan(metrics[key])
     ]
-    return f"<dl class='measures'>{''.join(rows)}</dl>"
+    return f"<details><summary>Figures</summary><dl class='measures'>{''.join(rows)}</dl></details>"
 
 
 def note(text: str, kind: str = "plain") -> str:
