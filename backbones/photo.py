@@ -97,6 +97,16 @@ def open_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS) -> Photo:
 
 
 def _from_file(path: Path, max_pixels: int) -> Photo:
+    with opened(path, max_pixels) as image:
+        return _from_image(image, path.absolute(), max_pixels, str(path))
+
+
+def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The image of a photo's file, of which the head alone has been read; to be used in a `with`.
+
+    Raises:
+        EditRealError: There is no such file, or it is no photo by its head.
+    """
     try:
         if not path.is_file():
             found = "a folder" if path.is_dir() else "no such file"
@@ -112,7 +122,7 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
     try:
         with _quiet():
             Image.init()
-            opened = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
+            return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise EditRealError(
@@ -122,8 +132,6 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
         raise EditRealError(
             f"cannot read {path} as a photo: it is damaged or in none of the formats {', '.join(_FORMATS)}"
         ) from error
-    with opened:
-        return _from_image(opened, path.absolute(), max_pixels, str(path))
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> Photo:

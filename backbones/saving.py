@@ -14,6 +14,7 @@ from PIL import Image
 
 from backbones.errors import EditRealError
 from backbones.photo import Photo, register_heif
+from backbones.xmp import as_packet, save_options
 
 _SAVE_FORMATS = {
     ".jpg": "JPEG",
@@ -75,7 +76,9 @@ def written_whole(
             draft.unlink(missing_ok=True)
 
 
-def save_photo(image: Image.Image, path: str | Path, like: Photo, *, overwrite: bool = False) -> None:
+def save_photo(
+    image: Image.Image, path: str | Path, like: Photo, *, overwrite: bool = False, note: str | None = None
+) -> None:
     """Write an edited photo with the EXIF and colour profile of the photo it came from, whole or not at all.
 
     The suffix chooses the format. PNG, WebP and TIFF are written without loss. JPEG and HEIC always lose a little,
@@ -86,6 +89,7 @@ def save_photo(image: Image.Image, path: str | Path, like: Photo, *, overwrite: 
         path: Where to; the folder must exist.
         like: The photo that was edited.
         overwrite: Whether an existing file may be replaced, the photo's own included.
+        note: A text to keep inside the file, see `xmp`; where the format has no room for it, a warning says so.
 
     Raises:
         EditRealError: The format is unknown, the file exists, or it cannot be written.
@@ -102,6 +106,8 @@ def save_photo(image: Image.Image, path: str | Path, like: Photo, *, overwrite: 
             options["compression"] = None  # Pillow's compressor cannot write the directories within EXIF
     if like.icc_profile is not None:
         options["icc_profile"] = like.icc_profile
+    if note is not None:
+        options |= _note_options(note, pil_format, like.exif)
     plain = _on_white(image) if pil_format == "JPEG" and image.mode == "RGBA" else image.copy()
     plain.info = {}  # Pillow would write some of it beside what is asked for
     remedy = f"try another folder, or another format than {pil_format}"
@@ -191,6 +197,15 @@ def _save_format(target: Path) -> str:
     if pil_format == "HEIF":
         register_heif(f"writing {target}")
     return pil_format
+
+
+def _note_options(note: str, pil_format: str, exif: bytes | None) -> dict[str, Any]:
+    """What writes the note; nothing, with a warning, where there is no room for it."""
+    try:
+        return save_options(as_packet(note), pil_format, exif)
+    except EditRealError as error:
+        warnings.warn(f"The recipe is not kept in the file: {error}; save as PNG to keep it.", stacklevel=4)
+        return {}
 
 
 def _on_white(image: Image.Image) -> Image.Image:

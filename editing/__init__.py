@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from editing.editor import Editor
     from editing.generated import edit_generated
     from editing.inpaint import InpaintResult, inpaint_real
+    from editing.recipe import Recipe, read_recipe
     from editing.result import EditResult
     from editing.settings import EditSettings, InpaintSettings, InversionSettings
 
@@ -24,11 +25,13 @@ __all__ = [
     "InpaintResult",
     "InpaintSettings",
     "InversionSettings",
+    "Recipe",
     "__version__",
     "compare_with_inpainting",
     "edit_generated",
     "edit_real",
     "inpaint_real",
+    "read_recipe",
 ]
 
 _HOMES = {
@@ -36,6 +39,7 @@ _HOMES = {
     "edit": ("edit_real",),
     "editor": ("Editor",),
     "generated": ("edit_generated",),
+    "recipe": ("Recipe", "read_recipe"),
     "result": ("EditResult",),
     "inpaint": ("InpaintResult", "inpaint_real"),
     "settings": ("EditSettings", "InpaintSettings", "InversionSettings"),

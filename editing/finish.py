@@ -15,6 +15,7 @@ from backbones.pixels import to_unit, unit_to_image, with_alpha
 from backbones.view import View
 from editing.pictures.heat import heat_images
 from editing.plan import EditPlan
+from editing.recipe import Recipe
 from editing.result import EditResult
 from editing.sample import Sampled
 from editing.verdict import measure, warn
@@ -118,6 +119,7 @@ def finish_one(
         ),
         settings=describe(backbone, trajectory, plan),
         photo=view.photo,
+        recipe=Recipe.of(backbone, trajectory, plan),
     )
 
 

@@ -12,6 +12,7 @@ from backbones.photo import Photo
 from backbones.saving import save_photo
 from editing.pictures.overlay import overlay_heat, overlay_mask
 from editing.pictures.sheet import draw_sheet
+from editing.recipe import Recipe
 from editing.verdict import format_metrics
 from inversion.trajectory import Trajectory
 
@@ -32,6 +33,7 @@ class EditResult:
         warnings: In plain words.
         settings: All that the edit was made with.
         photo: The photo.
+        recipe: All that is needed to make it again.
     """
 
     image: Image.Image
@@ -44,10 +46,19 @@ class EditResult:
     warnings: list[str]
     settings: dict[str, Any]
     photo: Photo
+    recipe: Recipe
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the image, with the photo's EXIF and colour profile; see `saving.save_photo`."""
-        save_photo(self.image, path, self.photo, overwrite=overwrite)
+    def save(self, path: str | Path, *, overwrite: bool = False, recipe: bool = True) -> None:
+        """Write the image, with the photo's EXIF and colour profile; see `saving.save_photo`.
+
+        Args:
+            path: Where to; the suffix chooses the format.
+            overwrite: Whether an existing file may be replaced.
+            recipe: Whether the file tells how it was made, for `read_recipe`: the captions, the settings, your masks
+                and the model's name.
+        """
+        note = self.recipe.shareable().to_json() if recipe else None
+        save_photo(self.image, path, self.photo, overwrite=overwrite, note=note)
 
     def sheet(self) -> Image.Image:
         """One picture: photo, the photo as the model draws it, mask, edit, and the words' heat maps."""

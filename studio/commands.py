@@ -19,11 +19,13 @@ from editing.compare import compare_with_inpainting
 from editing.editor import Editor
 from editing.inpaint import check_mask_in_region
 from editing.pictures.overlay import overlay_mask
+from editing.recipe import read_recipe
 from editing.settings import EditSettings, InpaintSettings, InversionSettings
 from inversion.trajectory import Trajectory
 from masks.user_mask import read_mask
 from studio.options import option_of, spread_settings
 from studio.output import announce, check_targets, read_dtype, report, report_mask, write
+from studio.recall import command_line, describe, python_code, write_masks
 from studio.sheets import attention_sheet
 
 commands = typer.Typer()
@@ -60,6 +62,7 @@ def edit(
     sheet: Annotated[Path | None, typer.Option(help="also write one picture that shows the whole edit")] = None,
     mask_out: Annotated[Path | None, typer.Option(help="also write the mask")] = None,
     trajectory: SavedTrajectory = None,
+    recipe: Annotated[bool, typer.Option(help="keep captions and settings inside the file, for `recall`")] = True,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit PHOTO, which shows CAPTION, into NEW_CAPTION."""
@@ -71,7 +74,7 @@ def edit(
     editor.check(caption, new_caption, opened.size, settings)
     inverted = saved or editor.invert(opened, caption, inversion, region=region)
     result = editor.edit(inverted, new_caption, settings, photo=opened)
-    write(result, out, sheet, mask_out, overwrite=overwrite)
+    write(result, out, sheet, mask_out, overwrite=overwrite, recipe=recipe)
     report(result, out)
 
 
@@ -206,6 +209,24 @@ def compare(
     typer.echo(f"wrote {out}; open {out / 'index.html'} in a browser")
     for warning in comparison.warnings:
         typer.echo(f"warning: {warning}", err=True)
+
+
+@commands.command()
+def recall(
+    file: Annotated[Path, typer.Argument(help="the picture; it is only read")],
+    masks: Annotated[Path | None, typer.Option(help="a folder: also write the masks that the edit was given")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Say how FILE, a picture that edit-real wrote, was made, and print what makes it again."""
+    recipe = read_recipe(file)
+    if recipe is None:
+        raise EditRealError(f"expected a picture that edit-real wrote with its recipe, got none in {file}")
+    if masks is not None:
+        write_masks(recipe, masks, overwrite=overwrite)
+    typer.echo(describe(recipe))
+    files = {"out": f"edit{file.suffix}", "masks": masks or Path()}
+    for name, text in (("command line", command_line), ("Python", python_code)):
+        typer.echo(f"\n{name}:\n\n{text(recipe, **files)}")
 
 
 @commands.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -50,8 +50,36 @@ def read_weights(texts: list[str], default: Any = None) -> dict[str, float]:
 
 
 def read_words(texts: list[str], default: Any = None) -> list[str]:
-    """A word each time that the option is given."""
-    return list(texts)
+    """A word each time that the option is given; an empty one is none."""
+    return [text for text in texts if text]
+
+
+def write_window(window: Any) -> list[str]:
+    """What `read_window` reads."""
+    return [":".join(map(str, window if isinstance(window, Sequence) else [window]))]
+
+
+def write_windows(windows: Any) -> list[str]:
+    """What `read_windows` reads."""
+    if not isinstance(windows, Mapping):
+        return write_window(windows)
+    texts = {word: write_window(window)[0] for word, window in windows.items()}
+    return [text if word == "default" else f"{word}={text}" for word, text in texts.items()]
+
+
+def write_weights(weights: Mapping[str, float]) -> list[str]:
+    """What `read_weights` reads."""
+    return [f"{word}={weight}" for word, weight in weights.items()]
+
+
+def write_words(words: Any) -> list[str]:
+    """What `read_words` reads."""
+    return list(words) or [""]
+
+
+def write_one(value: Any) -> list[str]:
+    """A number, a name or a path."""
+    return [str(value)]
 
 
 @dataclass(frozen=True)
@@ -63,11 +91,13 @@ class Reader:
         read: What makes a field's value of that and of the field's default, where typer's own will not do; an option
             that is left alone leaves the field alone.
         form: An example, for the help.
+        write: What is typed for a field's value, each time that the option is given; a switch is typed by its name.
     """
 
     type: Any
     read: Callable[[Any, Any], Any] | None = None
     form: str = ""
+    write: Callable[[Any], list[str]] = write_one
 
 
 READERS: dict[str, Reader] = {
@@ -76,10 +106,10 @@ READERS: dict[str, Reader] = {
     "switch": Reader(bool, form="no- before the name turns it off"),
     "choice": Reader(str),
     "picture": Reader(Path, form="a file"),
-    "window": Reader(str, read_window, "0.4 or 0.1:0.4"),
-    "windows": Reader(list[str], read_windows, "0.8, 0.1:0.8, or a word's own: pink=0:0.4; repeatable"),
-    "weights": Reader(list[str], read_weights, "pink=2; repeatable"),
-    "words": Reader(list[str], read_words, "once for each word"),
+    "window": Reader(str, read_window, "0.4 or 0.1:0.4", write_window),
+    "windows": Reader(list[str], read_windows, "0.8, 0.1:0.8, or a word's own: pink=0:0.4; repeatable", write_windows),
+    "weights": Reader(list[str], read_weights, "pink=2; repeatable", write_weights),
+    "words": Reader(list[str], read_words, "once for each word, '' for none", write_words),
 }
 """By the name of a `backbones.option.Kind`."""
 
@@ -95,6 +125,14 @@ def option_of(settings: type, name: str) -> Any:
         help=help_text(description), show_default=shown, rich_help_panel=description.group.capitalize()
     )
     return Annotated[reader.type if not reader.read and description.none is None else reader.type | None, option]
+
+
+def typed_option(settings: type, name: str, value: Any) -> list[str]:
+    """The words of a command line that give the setting `name` this value."""
+    option, kind = name.replace("_", "-"), described(settings)[name].kind.name
+    if kind == "switch":
+        return [f"--{option}" if value else f"--no-{option}"]
+    return [word for text in READERS[kind].write(value) for word in (f"--{option}", text)]
 
 
 def help_text(description: Option) -> str:

@@ -38,9 +38,11 @@ def announce(backbone: Backbone) -> Backbone:
     return backbone
 
 
-def write(result: EditResult, out: Path, sheet: Path | None, mask_out: Path | None, *, overwrite: bool) -> None:
+def write(
+    result: EditResult, out: Path, sheet: Path | None, mask_out: Path | None, *, overwrite: bool, recipe: bool = True
+) -> None:
     """Writes an edit, its sheet and its mask."""
-    result.save(out, overwrite=overwrite)
+    result.save(out, overwrite=overwrite, recipe=recipe)
     if sheet:
         write_picture(result.sheet(), sheet, overwrite=overwrite)
     if mask_out:

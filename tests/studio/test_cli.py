@@ -101,6 +101,15 @@ def test_a_mask_before_an_edit_can_be_handed_back(
     assert run(monkeypatch, *edit, "--include-mask", mask) == 0
 
 
+def test_a_recipe_can_be_left_out(monkeypatch: pytest.MonkeyPatch, photo: Path, model_folder: Path) -> None:
+    out = photo.parent / "out.png"
+    arguments = ["edit", photo, CAPTION, "a photo of a green rose", "-o", out, "--model", model_folder, "--steps", 2]
+    assert run(monkeypatch, *arguments, "--no-recipe") == 0
+    assert b"green" not in out.read_bytes()
+    assert run(monkeypatch, *arguments, "--overwrite") == 0
+    assert b"green" in out.read_bytes()
+
+
 def test_an_empty_mask_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
 ) -> None:
