@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from backbones.errors import EditRealError
-from editing.settings import EditSettings
+from editing.recipe import Recipe, read_recipe
+from editing.settings import EditSettings, split_settings
+from studio.recall import command_line, python_code
 from studio.web import words
 from studio.web.brush import Strokes
 from studio.web.examples import Example
@@ -35,6 +37,7 @@ class Asked:
         model: The chosen one.
         weights: Of the new words, in the order in which the page shows them.
         form: The values of the advanced settings, in the order of `form.form_fields`.
+        region: Four numbers, or nothing for the whole photo.
     """
 
     caption: str
@@ -43,6 +46,7 @@ class Asked:
     model: str
     weights: Sequence[float]
     form: Sequence[Any]
+    region: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class Shown:
         new_caption: The same.
         strokes: The same.
         form: The same.
+        region: The same.
+        model: The same.
         weights: Of the new words, by word.
         mask: A picture of the mask, where there is a new one.
         view: `mask` or `compare`, where another is to be looked at.
@@ -67,6 +73,8 @@ class Shown:
     new_caption: str | None = None
     strokes: str | None = None
     form: Sequence[Any] | None = None
+    region: str | None = None
+    model: str | None = None
     weights: dict[str, float] | None = None
     mask: Path | None = None
     view: str | None = None
@@ -93,6 +101,21 @@ def told(action: Callable[[], Shown]) -> Shown:
         return Shown(BROKEN, "refused")
 
 
+def read_region(text: str) -> tuple[int, int, int, int] | None:
+    """`left top right bottom` in pixels; None where nothing is said.
+
+    Raises:
+        EditRealError: It is no such text.
+    """
+    parts = text.replace(",", " ").split()
+    if not parts:
+        return None
+    if len(parts) != 4 or not all(part.isdecimal() and len(part) < 7 for part in parts):
+        raise EditRealError(f"expected a region as four whole numbers, left top right bottom, got {text!r}")
+    left, top, right, bottom = map(int, parts)
+    return left, top, right, bottom
+
+
 class Actions:
     """The buttons, over the models of a page."""
 
@@ -100,15 +123,49 @@ class Actions:
         self.models, self.examples = models, tuple(examples)
 
     def open(self, visit: Visit, path: str, *, caption: str = "") -> Shown:
-        """A photo that was handed over; the file is removed, since the visit has it now."""
+        """A file that was handed over: a photo, or an edit with its recipe; it is removed, since the visit has it now.
+
+        An edit gives back its words and settings. Dropped a second time, it is taken as a photo itself.
+        """
         uploaded = Path(path)
         try:
+            recipe = read_recipe(uploaded)
+            if recipe is not None and recipe != visit.recalled:
+                return self._recall(visit, recipe)
             visit.open(uploaded, uploaded.name)
         except EditRealError as error:
             raise EditRealError(str(error).replace(str(uploaded), uploaded.name)) from error
         finally:
             uploaded.unlink(missing_ok=True)
-        return Shown("Now say what it shows." if not caption.strip() else "", view="mask", strokes="")
+        strokes = visit.strokes_of(visit.recalled) if visit.recalled and recipe is None else None
+        visit.recalled = None
+        note = "Press Edit, or change the words first." if caption.strip() else "Now say what it shows."
+        return Shown(note, view="mask", strokes=strokes.url if strokes else "")
+
+    def _recall(self, visit: Visit, recipe: Recipe) -> Shown:
+        """The words and settings of an edit, for its photo."""
+        visit.recalled = recipe
+        inversion, settings = split_settings(recipe.settings)
+        strokes = visit.strokes_of(recipe)
+        offered = {self.models.title(name): name for name in self.models.names}
+        visit.protected = tuple(settings.protect_words)
+        notes = ["This picture was made here, and its words and settings are back."]
+        if visit.photo is None:
+            notes.append("Now choose the photo that it was made from; or drop it once more to edit the picture itself.")
+        elif strokes is None:
+            notes.append("Its masks do not fit this photo and are left out.")
+        if self.models.title(recipe.model) not in offered:
+            notes.append(f"It was made with another model, {self.models.title(recipe.model)}.")
+        return Shown(
+            " ".join(notes),
+            caption=recipe.caption,
+            new_caption=recipe.new_caption,
+            strokes=strokes.url if strokes else "",
+            form=shown_values(inversion, settings),
+            region="" if recipe.region is None else " ".join(map(str, recipe.region)),
+            model=offered.get(self.models.title(recipe.model)),
+            weights=dict(settings.reweight),
+        )
 
     def open_example(self, visit: Visit, number: int) -> Shown:
         """One of the example photos, with its captions."""
@@ -158,7 +215,15 @@ class Actions:
             }
             protected = tuple(word for word in visit.protected if word.casefold() in present)
             settings = replace(settings, reweight=weights, protect_words=protected)
-        return Request(asked.caption, asked.new_caption, inversion, settings, Strokes(asked.strokes or ""), asked.model)
+        return Request(
+            asked.caption,
+            asked.new_caption,
+            inversion,
+            settings,
+            Strokes(asked.strokes or ""),
+            asked.model,
+            read_region(asked.region),
+        )
 
     def look(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
         """Inverts the photo and shows where the edit would begin."""
@@ -167,6 +232,17 @@ class Actions:
         if mask is None:
             return Shown("The photo is ready. Change a word in the second field, and the mask will show.", view="mask")
         return Shown("Lit is what the edit will reach. Paint to add or protect, or press Edit.", mask=mask, view="mask")
+
+    def look_again(self, visit: Visit, asked: Asked) -> Path | None:
+        """The mask as it is after a stroke or a protected word, where that takes no inversion; None where it does."""
+        try:
+            request = self.request(visit, asked)
+            if not visit.is_inverted(request):
+                return None
+            visit.start()
+            return visit.look(self.models.editor(asked.model), request, lambda *_: None)
+        except (Cancelled, EditRealError):  # what is wrong will be told when an edit is asked for
+            return None
 
     def edit(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
         """Edits the photo."""
@@ -203,6 +279,14 @@ class Actions:
         """A file of the edit that is shown."""
         return visit.save(self._edit(visit), kind, recipe=recipe)
 
+    def ways(self, visit: Visit) -> tuple[str, str]:
+        """The edit that is shown as a command line and as Python; empty where there is none."""
+        edit = visit.history.shown
+        if edit is None:
+            return "", ""
+        recipe, out = edit.recipe.shareable(), f"{visit.name} {edit.number}.png"
+        return command_line(recipe, visit.file_name, out), python_code(recipe, visit.file_name, out)
+
     def _edit(self, visit: Visit) -> Edit:
         edit = visit.history.shown
         if edit is None:
@@ -220,6 +304,8 @@ class Actions:
             new_caption=request.new_caption,
             strokes=request.strokes.url,
             form=shown_values(request.inversion, request.settings),
+            region="" if request.region is None else " ".join(map(str, request.region)),
+            model=request.model,
             weights=dict(request.settings.reweight),
             mask=edit.mask,
             view="compare",

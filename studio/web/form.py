@@ -67,7 +67,9 @@ class Field:
         if value is None:
             return ""
         if isinstance(value, Mapping):
-            return ", ".join(_window_text(one) if word == "default" else f"{word}={_window_text(one)}" for word, one in value.items())
+            return ", ".join(
+                _window_text(one) if word == "default" else f"{word}={_window_text(one)}" for word, one in value.items()
+            )
         if self.option.kind.name == "words":
             return ", ".join(value)
         return _window_text(value)
@@ -82,7 +84,9 @@ class Field:
             return self._read_text(str(value or ""))
         if value is None:
             if self.option.none is None:
-                raise EditRealError(f"expected a value for {self.name}, got an empty field; its default is {self.default}")
+                raise EditRealError(
+                    f"expected a value for {self.name}, got an empty field; its default is {self.default}"
+                )
             return None
         if self.option.kind.name == "whole" and isinstance(value, float) and value.is_integer():
             return int(value)
@@ -99,7 +103,9 @@ class Field:
             if kind == "weights":
                 return read_weights(parts)
             if kind == "windows":
-                return read_window(parts[0]) if len(parts) == 1 and "=" not in text else read_windows(parts, self.default)
+                return (
+                    read_window(parts[0]) if len(parts) == 1 and "=" not in text else read_windows(parts, self.default)
+                )
             return read_window(text.strip())
         except EditRealError as error:
             raise EditRealError(f"{self.name}: {error}") from error

@@ -21,4 +21,6 @@ def theme() -> gr.themes.Base:
     ).set(
         body_background_fill="#faf8f5",
         body_background_fill_dark="#161412",
+        block_info_text_color="#6a625b",
+        block_info_text_color_dark="#aba29a",
     )

@@ -69,7 +69,11 @@ class Page:
         with gr.Column(elem_id="drop-area") as self.drop_area:
             self.photo_file = gr.File(label="Photo", show_label=False, file_types=["image"], elem_id="photo-file")
             self.examples = gr.HTML(
-                _examples(self.pictures), elem_id="examples", visible=bool(self.pictures), js_on_load=_STRIP_JS, apply_default_css=False
+                _examples(self.pictures),
+                elem_id="examples",
+                visible=bool(self.pictures),
+                js_on_load=_STRIP_JS,
+                apply_default_css=False,
             )
             self.mask_file = gr.UploadButton("Load mask", file_types=["image"], elem_id="mask-file", visible="hidden")
         self.stage = gr.HTML(
@@ -110,7 +114,9 @@ class Page:
         )
         self.difference = gr.HTML("", elem_id="difference", js_on_load=_WORDS_JS, apply_default_css=False)
         self.weights = [
-            gr.Slider(0, 4, 2.0, step=0.1, label="", visible=False, buttons=[], elem_id=f"weight-{i}", elem_classes="weight")
+            gr.Slider(
+                0, 4, 2.0, step=0.1, label="", visible=False, buttons=[], elem_id=f"weight-{i}", elem_classes="weight"
+            )
             for i in range(WEIGHTS)
         ]
         with gr.Row(elem_id="buttons"):
@@ -124,8 +130,16 @@ class Page:
     def _lay_out_form(self) -> None:
         names = [(self.actions.models.title(name), name) for name in self.actions.models.names]
         self.model = gr.Dropdown(names, value=names[0][1], label="Model", elem_id="model", visible=len(names) > 1)
-        self.limits = gr.HTML(f"<p class='hint'>{escape(self.actions.models.limits(names[0][1]))}</p>", elem_id="limits")
+        self.limits = gr.HTML(
+            f"<p class='hint'>{escape(self.actions.models.limits(names[0][1]))}</p>", elem_id="limits"
+        )
         self.preset = gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="Kind of edit", elem_id="preset")
+        self.region = gr.Textbox(
+            label="Region",
+            info="The part of the photo to work on, as left top right bottom in pixels. Empty: all of it.",
+            max_length=40,
+            elem_id="region",
+        )
         self.widgets = []
         group = ""
         for field in self.fields:
@@ -137,23 +151,53 @@ class Page:
     def _lay_out_outcome(self) -> None:
         self.verdict = gr.HTML("", elem_id="verdict", apply_default_css=False)
         with gr.Row(elem_id="take", visible=False) as self.take:
-            self.kind = gr.Dropdown(list(FORMATS), value="PNG", label="Format", show_label=False, container=False, elem_id="format", scale=1, min_width=110)
-            self.recipe = gr.Checkbox(True, label="with its settings inside", container=False, elem_id="recipe", scale=2)
+            self.kind = gr.Dropdown(
+                list(FORMATS),
+                value="PNG",
+                label="Format",
+                show_label=False,
+                container=False,
+                elem_id="format",
+                scale=1,
+                min_width=110,
+            )
+            self.recipe = gr.Checkbox(
+                True, label="with its settings inside", container=False, elem_id="recipe", scale=2
+            )
             self.download = gr.Button("Download", elem_id="download", variant="primary", scale=2, min_width=140)
         self.strip = gr.HTML("", elem_id="strip", js_on_load=_STRIP_JS, apply_default_css=False)
         with gr.Row(elem_id="moves", visible=False) as self.moves:
             self.undo = gr.Button("Undo", size="sm", elem_id="undo", interactive=False)
             self.redo = gr.Button("Redo", size="sm", elem_id="redo", interactive=False)
+        with gr.Accordion(
+            "The same from a terminal, or in Python", open=False, visible=False, elem_id="elsewhere"
+        ) as self.elsewhere:
+            self.ways = [
+                gr.Textbox(
+                    label=label,
+                    lines=2,
+                    max_lines=12,
+                    interactive=False,
+                    buttons=["copy"],
+                    elem_id=elem_id,
+                    elem_classes="code",
+                )
+                for label, elem_id in (("Command line", "command-line"), ("Python", "python"))
+            ]
+            gr.HTML(
+                "<p class='hint'>Painted masks stand inside the downloaded file; "
+                "<code>edit-real recall FILE --masks .</code> writes them beside it.</p>"
+            )
         self.file = gr.DownloadButton("file", visible="hidden", elem_id="file")
 
     # Wires
 
     def _wire(self) -> None:
-        asked = [self.caption, self.new_caption, self.stage, self.model, *self.weights, *self.widgets]
+        asked = [self.caption, self.new_caption, self.stage, self.model, self.region, *self.weights, *self.widgets]
         everything = [
             self.drop_area, self.stage, self.caption, self.new_caption, self.difference, *self.weights, *self.widgets,
             self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
-            self.take, self.moves, self.other,
+            self.take, self.moves, self.other, self.region, self.model, self.elsewhere, *self.ways,
         ]  # fmt: skip
         self._everything = everything
         typing = [self.caption, self.new_caption, self.model, *self.weights]
@@ -164,7 +208,14 @@ class Page:
         for box in (self.caption, self.new_caption):
             box.input(self._typed, typing, live, trigger_mode="always_last", **QUIET)
         self.caption.blur(self._copied, [self.caption, self.new_caption], self.new_caption, **QUIET)
-        self.difference.protect(self._protected, typing, live, **QUIET)
+        protected = self.difference.protect(self._protected, typing, live, **QUIET)
+        for changed in (protected.then, self.stage.input):
+            changed(
+                self._looked_again,
+                asked,
+                self.stage,
+                **{**AT_THE_MODEL, "show_progress": "hidden", "trigger_mode": "always_last"},
+            )
         self.model.change(self._model, self.model, self.limits, **PRIVATE)
         self.preset.change(preset_values, self.preset, self.widgets, **QUIET)
         for button, run in ((self.look, self._looked), (self.edit, self._edited)):
@@ -176,13 +227,17 @@ class Page:
         self.undo.click(self._undone, None, everything, **QUIET)
         self.redo.click(self._redone, None, everything, **QUIET)
         self.mask_file.upload(self._mask_loaded, self.mask_file, [*everything, self.mask_file], **PRIVATE)
-        saved = self.stage.save(self._mask_saved, asked, [self.file, self.note], show_progress_on=self.note, **AT_THE_MODEL)
+        saved = self.stage.save(
+            self._mask_saved, asked, [self.file, self.note], show_progress_on=self.note, **AT_THE_MODEL
+        )
         taken = self.download.click(self._downloaded, [self.kind, self.recipe], [self.file, self.note], **PRIVATE)
         for ready in (saved, taken):
             ready.success(fn=None, js=_FETCH_JS)
         self.blocks.unload(self._left)
 
     def _visit(self, request: gr.Request) -> Visit:
+        if not request.session_hash:
+            raise gr.Error("expected a session; open the page, or use gradio_client")
         return self.visits.of(str(request.session_hash))
 
     def _opened(self, request: gr.Request, path: str | None, caption: str) -> dict[Any, Any]:
@@ -200,7 +255,9 @@ class Page:
         typed = self.actions.typed(self._visit(request), caption, new_caption, model, weights)
         return [typed.difference, *_sliders(typed.weights)]
 
-    def _protected(self, request: gr.Request, event: gr.EventData, caption: str, new_caption: str, model: str, *weights: float) -> list[Any]:
+    def _protected(
+        self, request: gr.Request, event: gr.EventData, caption: str, new_caption: str, model: str, *weights: float
+    ) -> list[Any]:
         self._visit(request).toggle_protection(str(event.word))
         return self._typed(request, caption, new_caption, model, *weights)
 
@@ -214,7 +271,12 @@ class Page:
 
     def _started(self, request: gr.Request) -> list[Any]:
         self._visit(request).start()
-        return [gr.update(visible=False), gr.update(visible=False), gr.update(visible=True), words.note("Waiting for the model")]
+        return [
+            gr.update(visible=False),
+            gr.update(visible=False),
+            gr.update(visible=True),
+            words.note("Waiting for the model"),
+        ]
 
     def _cancelled(self, request: gr.Request) -> dict[Any, Any]:
         visit = self._visit(request)
@@ -227,10 +289,16 @@ class Page:
     def _edited(self, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> dict[Any, Any]:
         return self._run(self.actions.edit, values, request, progress)
 
-    def _run(self, action: Callable[..., Shown], values: Sequence[Any], request: gr.Request, progress: gr.Progress) -> dict[Any, Any]:
+    def _run(
+        self, action: Callable[..., Shown], values: Sequence[Any], request: gr.Request, progress: gr.Progress
+    ) -> dict[Any, Any]:
         visit = self._visit(request)
         shown = told(lambda: action(visit, self._asked(values), _tell(progress)))
         return self._show(visit, shown)
+
+    def _looked_again(self, request: gr.Request, *values: Any) -> Any:
+        mask = self.actions.look_again(self._visit(request), self._asked(values))
+        return gr.skip() if mask is None else gr.update(mask=url_of(mask))
 
     def _picked(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
         visit = self._visit(request)
@@ -269,8 +337,10 @@ class Page:
         self.visits.leave(str(request.session_hash))
 
     def _asked(self, values: Sequence[Any]) -> Asked:
-        caption, new_caption, strokes, model, *rest = values
-        return Asked(caption or "", new_caption or "", strokes or "", model, rest[:WEIGHTS], rest[WEIGHTS:])
+        caption, new_caption, strokes, model, region, *rest = values
+        return Asked(
+            caption or "", new_caption or "", strokes or "", model, rest[:WEIGHTS], rest[WEIGHTS:], region or ""
+        )
 
     # What the page shows
 
@@ -283,6 +353,8 @@ class Page:
             self.note: words.note(shown.note, shown.kind),
             self.outcome: gr.update(visible=bool(visit.history.edits)),
             self.take: gr.update(visible=edit is not None),
+            self.elsewhere: gr.update(visible=edit is not None),
+            **dict(zip(self.ways, self.actions.ways(visit), strict=True)),
             self.moves: gr.update(visible=bool(visit.history.edits)),
             self.other: gr.update(visible=visit.photo is not None),
             self.verdict: words.verdict(edit.metrics, edit.warnings) + words.measures(edit.metrics) if edit else "",
@@ -294,10 +366,17 @@ class Page:
             self.cancel: gr.update(visible=False),
         }
         if shown.caption is not None and shown.new_caption is not None:
-            model = self.actions.models.names[0]
+            model = shown.model or self.actions.models.names[0]
             typed = self.actions.typed(visit, shown.caption, shown.new_caption, model, ())
-            updates |= {self.caption: shown.caption, self.new_caption: shown.new_caption, self.difference: typed.difference}
+            updates |= {
+                self.caption: shown.caption,
+                self.new_caption: shown.new_caption,
+                self.difference: typed.difference,
+            }
             updates |= dict(zip(self.weights, _sliders({**typed.weights, **(shown.weights or {})}), strict=True))
+        for box, value in ((self.region, shown.region), (self.model, shown.model)):
+            if value is not None:
+                updates[box] = value
         if shown.form is not None:
             updates |= dict(zip(self.widgets, shown.form, strict=True))
         return updates
@@ -306,7 +385,10 @@ class Page:
         if visit.photo is None:
             return gr.HTML(visible=False)
         shots = [{"label": "Photo", "url": url_of(visit.preview)}]
-        shots += [{"label": f"Edit {e.number}: {e.request.new_caption}", "url": url_of(e.preview)} for e in visit.history.edits]
+        shots += [
+            {"label": f"Edit {e.number}: {e.request.new_caption}", "url": url_of(e.preview)}
+            for e in visit.history.edits
+        ]
         edit = visit.history.shown
         current = 0 if edit is None else 1 + visit.history.edits.index(edit)
         props: dict[str, Any] = {
@@ -331,7 +413,14 @@ def _widget(field: Field) -> Any:
     about = {"label": field.label, "info": field.info, "elem_id": f"set-{field.name.replace('_', '-')}"}
     value = field.show(field.default)
     if field.widget == "slider":
-        return gr.Slider(field.option.least, field.option.most, value, step=0.005 if field.name == "feather" else 0.05, buttons=[], **about)
+        return gr.Slider(
+            field.option.least,
+            field.option.most,
+            value,
+            step=0.005 if field.name == "feather" else 0.05,
+            buttons=[],
+            **about,
+        )
     if field.widget == "number":
         whole = field.option.kind.name == "whole"
         bounds = {"minimum": field.option.least, "maximum": field.option.most}
@@ -381,7 +470,10 @@ def _tell(progress: gr.Progress) -> Callable[[str, int, int], None]:
     return tell
 
 
-_HEADER = "<header><h1>edit-real</h1><p>Change a photo by changing its caption. What the words leave alone stays as it was.</p></header>"
+_HEADER = (
+    "<header><h1>edit-real</h1>"
+    "<p>Change a photo by changing its caption. What the words leave alone stays as it was.</p></header>"
+)
 _WORDS_JS = """element.addEventListener('click', (event) => {
   const word = event.target.closest('button.word');
   if (word) trigger('protect', { word: word.dataset.word });

@@ -152,7 +152,9 @@ def _launch_settings(door: Door, open_browser: bool) -> dict[str, Any]:
         "server_name": door.host,
         "server_port": door.port,
         "inbrowser": open_browser,
-        "auth": None if door.password is None else lambda _, given: secrets.compare_digest(given.encode(), door.password.encode()),
+        "auth": None
+        if door.password is None
+        else lambda _, given: secrets.compare_digest(given.encode(), door.password.encode()),
         "auth_message": "Any name will do; the password is the one that was set at the start.",
         "prevent_thread_lock": True,
         "quiet": True,

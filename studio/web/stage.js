@@ -181,9 +181,10 @@ function show() {
   one(".maps").replaceChildren(...maps);
   fill();
   draw();
-  look(props.view || "mask");
 }
 
 show();
-watch(["photo", "size", "mask", "shots", "heat", "current", "turn"], show);
+look(props.view || "mask");
+watch(["photo", "size", "mask", "shots", "heat", "current"], show);
+watch("turn", () => look(props.view || "mask"));
 watch("value", draw);

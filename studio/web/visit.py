@@ -25,6 +25,7 @@ from editing.captions import check_caption
 from editing.checks import check_request
 from editing.editor import Editor
 from editing.pictures.overlay import overlay_heat
+from editing.recipe import MASKS, Recipe
 from editing.result import EditResult
 from editing.settings import EditSettings, InversionSettings
 from inversion.trajectory import Trajectory
@@ -54,14 +55,16 @@ class Request:
         settings: Of the edit, without masks.
         strokes: What is painted, which becomes the masks.
         model: By its name.
+        region: The part of the photo to work on.
     """
 
     caption: str
     new_caption: str
-    inversion: InversionSettings = InversionSettings()
+    inversion: InversionSettings = dataclasses.field(default_factory=InversionSettings)
     settings: EditSettings = dataclasses.field(default_factory=EditSettings)
-    strokes: Strokes = Strokes()
+    strokes: Strokes = dataclasses.field(default_factory=Strokes)
     model: str = "bundled"
+    region: tuple[int, int, int, int] | None = None
 
     def settings_for(self, photo_size: tuple[int, int]) -> EditSettings:
         """The settings with the masks that the strokes stand for."""
@@ -106,6 +109,10 @@ class Edit:
             settings={**self._rest.settings, "include_mask": add, "exclude_mask": protect},
         )
 
+    @property
+    def recipe(self) -> Recipe:
+        return self._rest.recipe
+
     def files(self) -> list[Path]:
         return [self.preview, self.thumbnail, self.mask, self._image, self._mask, *(path for _, path in self.heat)]
 
@@ -121,7 +128,8 @@ class Visit:
         folder.mkdir(mode=0o700)
         self.folder, self.used = folder, time.monotonic()
         self.photo: Photo | None = None
-        self.name, self.preview = "photo", Path()
+        self.name, self.file_name, self.preview = "photo", "photo.png", Path()
+        self.recalled: Recipe | None = None  # of a picture that was dropped before its photo
         self.protected: tuple[str, ...] = ()
         self.weighted: tuple[str, ...] = ()  # words whose weights the page shows, in its order
         self.history: History[Edit] = History()
@@ -137,20 +145,20 @@ class Visit:
         """
         photo = dataclasses.replace(open_photo(source), path=None)
         check_request(photo)
-        self._stop.set()
+        self.cancel()
         for edit in self.history.edits:
             self._forget(edit)
-        self.photo, self.name = photo, _plain_name(name)
+        self.photo, self.name, self.file_name = photo, _plain_name(name), _file_name(name)
         self.preview = self._picture(photo.image, SIDE)
         self.history, self.protected, self.weighted, self._count = History(), (), (), 0
         self._inversions.clear()
 
     def start(self) -> None:
-        """Forgets an earlier wish to stop; called as something is asked for, before it waits for its turn."""
-        self._stop.clear()
+        """Something new is asked for, which an earlier wish to stop does not concern."""
+        self._stop = threading.Event()
 
     def cancel(self) -> None:
-        """Stops what runs, or waits, at its next step."""
+        """Stops what runs at its next step, and what is asked for before the next `start`."""
         self._stop.set()
 
     def toggle_protection(self, word: str) -> None:
@@ -168,13 +176,17 @@ class Visit:
             EditRealError: What `edit` would refuse.
             Cancelled: It was stopped.
         """
-        with self._running() as photo:
+        with self._running(tell) as (photo, watched):
             check_caption(request.caption)
             if not request.new_caption.strip() or request.new_caption.split() == request.caption.split():
-                self._invert(editor, photo, request, tell)
+                self._invert(editor, photo, request, watched)
                 return None
-            mask = self._mask(editor, photo, request, tell)
+            mask = self._mask(editor, photo, request, watched)
             return self._mask_picture(mask)
+
+    def is_inverted(self, request: Request) -> bool:
+        """Whether the photo needs no inversion for this."""
+        return self.photo is not None and self._key(self.photo, request) in self._inversions
 
     def edit(self, editor: Editor, request: Request, tell: Tell) -> Edit:
         """Inverts the photo, unless that is done, and edits it.
@@ -183,11 +195,10 @@ class Visit:
             EditRealError: What cannot be edited; nothing is changed.
             Cancelled: It was stopped; the same.
         """
-        with self._running() as photo:
+        with self._running(tell) as (photo, watched):
             settings = request.settings_for(photo.size)
             editor.check(request.caption, request.new_caption, photo.size, settings)
-            trajectory = self._invert(editor, photo, request, tell)
-            watched = Watched(tell, self._stop)
+            trajectory = self._invert(editor, photo, request, watched)
             result = editor.edit(trajectory, request.new_caption, settings, photo=photo, progress=watched)
             if self.photo is not photo:
                 raise Cancelled
@@ -199,8 +210,8 @@ class Visit:
 
     def mask(self, editor: Editor, request: Request, tell: Tell) -> Path:
         """A file of the mask that an edit would begin with, of the photo's size."""
-        with self._running() as photo:
-            mask = self._mask(editor, photo, request, tell)
+        with self._running(tell) as (photo, watched):
+            mask = self._mask(editor, photo, request, watched)
         target = self._own_folder() / f"{self.name} mask.png"
         write_picture(mask, target)
         return target
@@ -233,8 +244,15 @@ class Visit:
         if kind not in FORMATS:
             raise EditRealError(f"expected a format among {', '.join(FORMATS)}, got {kind!r}")
         target = self._own_folder() / f"{self.name} {edit.number}{FORMATS[kind]}"
-        save_result(edit.result(), target, recipe=recipe)
+        edit.result().save(target, recipe=recipe)
         return target
+
+    def strokes_of(self, recipe: Recipe) -> Strokes | None:
+        """The masks of a recipe as strokes; None where there are any and they do not fit the photo."""
+        masks = {name: read_mask(mask, mask.size) for name, mask in recipe.options().items() if name in MASKS}
+        if self.photo is None or any(mask.shape[::-1] != self.photo.size for mask in masks.values()):
+            return None if masks else Strokes()
+        return Strokes.of(masks.get("include_mask"), masks.get("exclude_mask"), self.photo.size)
 
     @property
     def own_format(self) -> str:
@@ -252,33 +270,38 @@ class Visit:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
-    def _running(self) -> Iterator[Photo]:
-        """The photo, for one run at a time."""
-        photo = self._photo()
+    def _running(self, tell: Tell) -> Iterator[tuple[Photo, Watched]]:
+        """The photo and a progress that can be stopped, for one run at a time."""
+        photo, stop = self._photo(), self._stop
         with self._busy:
-            if self._stop.is_set():
+            if stop.is_set() or self.photo is not photo:
                 raise Cancelled
-            yield photo
+            yield photo, Watched(tell, stop)
 
     def _photo(self) -> Photo:
         if self.photo is None:
             raise EditRealError("there is no photo yet; choose one, or drop one on the page")
         return self.photo
 
-    def _invert(self, editor: Editor, photo: Photo, request: Request, tell: Tell) -> Trajectory:
-        key = (photo.pixel_hash, request.caption, request.model, request.inversion)
+    def _invert(self, editor: Editor, photo: Photo, request: Request, watched: Watched) -> Trajectory:
+        key = self._key(photo, request)
         if key not in self._inversions:
-            watched = Watched(tell, self._stop)
-            self._inversions[key] = editor.invert(photo, request.caption, request.inversion, progress=watched)
+            self._inversions[key] = editor.invert(
+                photo, request.caption, request.inversion, region=request.region, progress=watched
+            )
             while len(self._inversions) > INVERSIONS_KEPT:
                 self._inversions.popitem(last=False)
         self._inversions.move_to_end(key)
         return self._inversions[key]
 
-    def _mask(self, editor: Editor, photo: Photo, request: Request, tell: Tell) -> Image.Image:
+    @staticmethod
+    def _key(photo: Photo, request: Request) -> tuple[object, ...]:
+        return (photo.pixel_hash, request.caption, request.model, request.inversion, request.region)
+
+    def _mask(self, editor: Editor, photo: Photo, request: Request, watched: Watched) -> Image.Image:
         settings = request.settings_for(photo.size)
         editor.check(request.caption, request.new_caption, photo.size, settings)
-        trajectory = self._invert(editor, photo, request, tell)
+        trajectory = self._invert(editor, photo, request, watched)
         return editor.mask(trajectory, request.new_caption, settings, photo=photo)
 
     def _keep(self, result: EditResult, request: Request) -> Edit:
@@ -349,11 +372,6 @@ def page_picture(image: Image.Image, folder: Path, side: int, *, profile: bytes 
     return target
 
 
-def save_result(result: EditResult, target: Path, *, recipe: bool) -> None:
-    """What `EditResult.save` writes."""
-    result.save(target)
-
-
 def _load(path: Path) -> Image.Image:
     with Image.open(path) as image:
         image.load()
@@ -364,6 +382,12 @@ def _plain_name(name: str) -> str:
     """A file's name without its ending and without anything that a file system or a header could mind."""
     stem = re.sub(r"[^\w\- ]+", " ", Path(name.replace("\\", "/")).stem)
     return " ".join(stem.split())[:60].strip() or "photo"
+
+
+def _file_name(name: str) -> str:
+    """The same with its ending, to be shown in a command line."""
+    ending = re.sub(r"[^\w]", "", Path(name).suffix)[:8] or "png"
+    return f"{_plain_name(name)}.{ending}"
 
 
 class Visits:

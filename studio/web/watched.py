@@ -14,7 +14,7 @@ Tell = Callable[[str, int, int], None]
 """`tell(phase, done, total)` as a phase begins and after each of its steps."""
 
 
-class Cancelled(Exception):
+class Cancelled(Exception):  # noqa: N818 - no error: the visitor wanted it
     """The visitor has stopped what was running."""
 
 
