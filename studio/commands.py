@@ -224,9 +224,9 @@ def recall(
     if masks is not None:
         write_masks(recipe, masks, overwrite=overwrite)
     typer.echo(describe(recipe))
-    files = {"out": f"edit{file.suffix}", "masks": masks or Path()}
+    out, folder = f"edit{file.suffix}", masks or Path()
     for name, text in (("command line", command_line), ("Python", python_code)):
-        typer.echo(f"\n{name}:\n\n{text(recipe, **files)}")
+        typer.echo(f"\n{name}:\n\n{text(recipe, out=out, masks=folder)}")
 
 
 @commands.command()
