@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backbones.errors import EditRealError
-from editing.recipe import Recipe, read_recipe
+from editing.captions import check_caption
+from editing.recipe import MASKS, Recipe, read_recipe
 from editing.settings import EditSettings, split_settings
 from studio.recall import command_line, python_code
 from studio.web import words
@@ -99,6 +100,13 @@ def told(action: Callable[[], Shown]) -> Shown:
     except Exception:
         log.exception("an action of the page failed")
         return Shown(BROKEN, "refused")
+
+
+def _from_json(value: Any) -> Any:
+    """A setting's value; JSON knows windows as lists only."""
+    if isinstance(value, list) and value and not any(isinstance(part, str) for part in value):
+        return tuple(value)
+    return {key: _from_json(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def read_region(text: str) -> tuple[int, int, int, int] | None:
@@ -286,6 +294,42 @@ class Actions:
             return "", ""
         recipe, out = edit.recipe.shareable(), f"{visit.name} {edit.number}.png"
         return command_line(recipe, visit.file_name, out), python_code(recipe, visit.file_name, out)
+
+    def edit_file(
+        self, visit: Visit, path: str, caption: str, new_caption: str, settings: Mapping[str, Any], model: str | None
+    ) -> tuple[Edit, Path]:
+        """An edit for a program, and its file. The same photo is inverted once, however often it is handed over.
+
+        Raises:
+            EditRealError: What cannot be edited.
+        """
+        request = self._asked_by_program(visit, path, caption, new_caption, settings, model)
+        edit = visit.edit(self.models.editor(request.model), request, lambda *_: None)
+        return edit, visit.save(edit)
+
+    def mask_file(
+        self, visit: Visit, path: str, caption: str, new_caption: str, settings: Mapping[str, Any], model: str | None
+    ) -> Path:
+        """The mask that the same edit would begin with, as a file."""
+        request = self._asked_by_program(visit, path, caption, new_caption, settings, model)
+        return visit.mask(self.models.editor(request.model), request, lambda *_: None)
+
+    def _asked_by_program(
+        self, visit: Visit, path: str, caption: str, new_caption: str, settings: Any, model: str | None
+    ) -> Request:
+        if not isinstance(path, str) or not path:
+            raise EditRealError("expected a photo, got none; pass handle_file('rose.jpg')")
+        if not isinstance(settings, Mapping):
+            raise EditRealError(f"expected settings by name, {{'emphasis': 3}}, got {settings!r}")
+        if named := [name for name in MASKS if settings.get(name) is not None]:  # no path is taken from text
+            raise EditRealError(f"expected no {named[0]} here; paint masks on the page, or use the Python package")
+        check_caption(caption)
+        check_caption(new_caption, "new caption")
+        uploaded = Path(path)
+        visit.take(uploaded)
+        visit.start()
+        inversion, edit = split_settings({name: _from_json(value) for name, value in settings.items()})
+        return Request(caption, new_caption, inversion, edit, model=model or self.models.names[0])
 
     def _edit(self, visit: Visit) -> Edit:
         edit = visit.history.shown

@@ -55,9 +55,9 @@ class Field:
     def widget(self) -> str:
         """`slider`, `number`, `switch`, `choice` or `text`."""
         kind = self.option.kind.name
-        if kind in ("number", "whole"):
+        if kind in ("number", "whole") and self.option.none is None:  # one that may be empty is typed as text
             bounded = self.option.most < float("inf") and self.option.least > float("-inf")
-            return "slider" if bounded and self.option.none is None else "number"
+            return "slider" if bounded else "number"
         return kind if kind in ("switch", "choice") else "text"
 
     def show(self, value: Any) -> Any:
@@ -98,6 +98,8 @@ class Field:
         try:
             if kind == "words":
                 return parts or self.default
+            if kind in ("number", "whole"):
+                return self._read_number(text.strip())
             if not parts:
                 return None if self.option.none is not None else self.default
             if kind == "weights":
@@ -110,19 +112,29 @@ class Field:
         except EditRealError as error:
             raise EditRealError(f"{self.name}: {error}") from error
 
+    def _read_number(self, text: str) -> float | None:
+        if not text:
+            return None
+        try:
+            return int(text) if self.option.kind.name == "whole" else float(text)
+        except ValueError as error:
+            raise EditRealError(f"expected a number, or nothing, got {text!r}") from error
+
 
 def _window_text(window: Any) -> str:
     return ":".join(f"{bound:g}" for bound in window) if isinstance(window, Sequence) else f"{window:g}"
 
 
 def form_fields() -> list[Field]:
-    """The settings of inversion and edit that the form has, in their order."""
-    return [
+    """The settings of inversion and edit that the form has, group by group."""
+    fields = [
         Field(name, option, getattr(settings, name))
         for settings in (InversionSettings(), EditSettings())
         for name, option in described(settings).items()
         if name not in ON_THE_PAGE
     ]
+    groups = list(dict.fromkeys(field.option.group for field in fields))
+    return sorted(fields, key=lambda field: groups.index(field.option.group))
 
 
 def read_form(values: Sequence[Any], **others: Any) -> tuple[InversionSettings, EditSettings]:

@@ -46,4 +46,4 @@ class Models:
     @staticmethod
     def title(name: str) -> str:
         """What a visitor reads instead of a path on the server."""
-        return "Bundled model" if name == "bundled" else Path(name).name or name
+        return "bundled" if name == "bundled" else Path(name).name or name

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import gradio as gr
 
+from backbones.errors import EditRealError
 from studio.web import words
 from studio.web.actions import Actions, Asked, Shown, told
 from studio.web.brush import fit
@@ -43,14 +45,19 @@ class Page:
         actions: What the buttons do.
         visits: Whose turn it is, by the session that Gradio tells.
         pictures: Titles and small pictures of the examples.
+        door: Whether programs may come in, see docs/page.md.
     """
 
-    def __init__(self, actions: Actions, visits: Visits, pictures: Sequence[tuple[str, Path]] = ()) -> None:
+    def __init__(
+        self, actions: Actions, visits: Visits, pictures: Sequence[tuple[str, Path]] = (), *, door: bool = False
+    ) -> None:
         self.actions, self.visits, self.pictures = actions, visits, tuple(pictures)
         self.fields = form_fields()
         with gr.Blocks(title="edit-real", analytics_enabled=False, delete_cache=(600, 3600)) as self.blocks:
             self._lay_out()
             self._wire()
+            if door:
+                self._open_door()
 
     # Layout, in the order in which it is read
 
@@ -124,15 +131,13 @@ class Page:
             self.edit = gr.Button("Edit", elem_id="edit", variant="primary", scale=3)
             self.cancel = gr.Button("Cancel", elem_id="cancel", variant="stop", visible=False, scale=1)
         self.note = gr.HTML("", elem_id="note", apply_default_css=False)
+        names = [(self.actions.models.title(name), name) for name in self.actions.models.names]
+        self.model = gr.Dropdown(names, value=names[0][1], label="Model", elem_id="model", visible=len(names) > 1)
+        self.limits = gr.HTML(self._limits(names[0][1]), elem_id="limits", apply_default_css=False)
         with gr.Accordion("Advanced", open=False, elem_id="advanced"):
             self._lay_out_form()
 
     def _lay_out_form(self) -> None:
-        names = [(self.actions.models.title(name), name) for name in self.actions.models.names]
-        self.model = gr.Dropdown(names, value=names[0][1], label="Model", elem_id="model", visible=len(names) > 1)
-        self.limits = gr.HTML(
-            f"<p class='hint'>{escape(self.actions.models.limits(names[0][1]))}</p>", elem_id="limits"
-        )
         self.preset = gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="Kind of edit", elem_id="preset")
         self.region = gr.Textbox(
             label="Region",
@@ -216,7 +221,7 @@ class Page:
                 self.stage,
                 **{**AT_THE_MODEL, "show_progress": "hidden", "trigger_mode": "always_last"},
             )
-        self.model.change(self._model, self.model, self.limits, **PRIVATE)
+        self.model.change(self._limits, self.model, self.limits, **PRIVATE)
         self.preset.change(preset_values, self.preset, self.widgets, **QUIET)
         for button, run in ((self.look, self._looked), (self.edit, self._edited)):
             started = button.click(self._started, None, [self.look, self.edit, self.cancel, self.note], **QUIET)
@@ -234,6 +239,38 @@ class Page:
         for ready in (saved, taken):
             ready.success(fn=None, js=_FETCH_JS)
         self.blocks.unload(self._left)
+
+    def _open_door(self) -> None:
+        """Endpoints for programs; on the page their parts are not to be seen."""
+        photo, settings = gr.File(visible=False), gr.JSON(visible=False)
+        caption, new_caption, model = (gr.Textbox(visible=False) for _ in range(3))
+        file, verdict = gr.File(visible=False), gr.JSON(visible=False)
+        shared = {"concurrency_id": "model", "concurrency_limit": 1}
+        asked = [photo, caption, new_caption, settings, model]
+        gr.Button(visible=False).click(self._edit_for_program, asked, [file, verdict], api_name="edit", **shared)
+        gr.Button(visible=False).click(self._mask_for_program, asked, file, api_name="mask", **shared)
+
+    def _edit_for_program(
+        self, request: gr.Request, photo: str, caption: str, new_caption: str, settings: Any, model: str
+    ) -> tuple[str, dict[str, Any]]:
+        """Edits a photo: the edit as a PNG file, and its figures and warnings.
+
+        `settings` are those of docs/reference.md by name, `model` is one of those given at the start.
+        """
+        with _plainly():
+            edit, path = self.actions.edit_file(
+                self._visit(request), photo, caption, new_caption, settings or {}, model or None
+            )
+        return str(path), {"metrics": words.finite(edit.metrics), "warnings": list(edit.warnings)}
+
+    def _mask_for_program(
+        self, request: gr.Request, photo: str, caption: str, new_caption: str, settings: Any, model: str
+    ) -> str:
+        """Where an edit would begin, as a PNG file of the photo's size; arguments are those of `edit`."""
+        with _plainly():
+            return str(
+                self.actions.mask_file(self._visit(request), photo, caption, new_caption, settings or {}, model or None)
+            )
 
     def _visit(self, request: gr.Request) -> Visit:
         if not request.session_hash:
@@ -265,9 +302,12 @@ class Page:
     def _copied(caption: str, new_caption: str) -> Any:
         return gr.skip() if new_caption.strip() or not caption.strip() else caption
 
-    def _model(self, name: str) -> str:
+    def _limits(self, name: str) -> str:
+        """What a model knows, folded away."""
         shown = told(lambda: Shown(self.actions.models.limits(name)))
-        return f"<p class='hint'>{escape(shown.note)}</p>"
+        title = escape(self.actions.models.title(name))
+        summary = f"<summary>What this model knows: {title}</summary>"
+        return f"<details>{summary}<p class='hint'>{escape(shown.note)}</p></details>"
 
     def _started(self, request: gr.Request) -> list[Any]:
         self._visit(request).start()
@@ -461,6 +501,15 @@ def _thumbnail(number: int, path: Path, text: str, more: str = "") -> str:
         f"<li><button type='button' data-number='{number}'{more}>"
         f"<img src='{escape(url_of(path), quote=True)}' alt=''><span>{escape(text)}</span></button></li>"
     )
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """What is refused reaches a program as one sentence."""
+    try:
+        yield
+    except EditRealError as error:
+        raise gr.Error(str(error), print_exception=False) from error
 
 
 def _tell(progress: gr.Progress) -> Callable[[str, int, int], None]:

@@ -100,7 +100,7 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
         stack.callback(visits.close)
         offered = examples()
         pictures = [(one.title, page_picture(Image.fromarray(one.load()), folder, THUMBNAIL)) for one in offered]
-        page = page_class(Actions(models, offered), visits, pictures)
+        page = page_class(Actions(models, offered), visits, pictures, door=door.is_local)
         stop = threading.Event()
         threading.Thread(target=_sweep, args=(visits, stop), daemon=True).start()
         stack.callback(stop.set)

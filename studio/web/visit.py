@@ -143,8 +143,18 @@ class Visit:
         Raises:
             EditRealError: It cannot be read; then all stays as it was.
         """
-        photo = dataclasses.replace(open_photo(source), path=None)
-        check_request(photo)
+        self._begin(_read(source), name)
+
+    def take(self, path: Path) -> None:
+        """The same of an uploaded file, which is removed; with the photo that is there already nothing is lost."""
+        try:
+            photo = _read(path)
+        finally:
+            path.unlink(missing_ok=True)
+        if self.photo is None or photo.pixel_hash != self.photo.pixel_hash:
+            self._begin(photo, path.name)
+
+    def _begin(self, photo: Photo, name: str) -> None:
         self.cancel()
         for edit in self.history.edits:
             self._forget(edit)
@@ -372,6 +382,12 @@ def page_picture(image: Image.Image, folder: Path, side: int, *, profile: bytes 
     return target
 
 
+def _read(source: PhotoSource) -> Photo:
+    photo = dataclasses.replace(open_photo(source), path=None)
+    check_request(photo)
+    return photo
+
+
 def _load(path: Path) -> Image.Image:
     with Image.open(path) as image:
         image.load()
@@ -436,8 +452,8 @@ class Visits:
             over = [
                 key
                 for key, visit in self._visits.items()
-                if not visit.is_running
-                and (now - visit.used > self._idle or now - self._left.get(key, now) > self._left_for)
+                if (now - visit.used > self._idle and not visit.is_running)
+                or now - self._left.get(key, now) > self._left_for
             ]
             ended = [self._visits.pop(key) for key in over]
             for key in over:

@@ -76,6 +76,11 @@ def share(per_cent: float) -> str:
     return "less than 1 %" if per_cent < 1 else f"{per_cent:.0f} %"
 
 
+def finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """The figures as JSON has them: those that do not apply, or are infinite, as None."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+
+
 _MEASURES = {
     "mask_share": ("Edited", "% of the photo"),
     "change_inside": ("Change there", "% of the full range"),
