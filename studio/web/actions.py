@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,17 @@ def told(action: Callable[[], Shown]) -> Shown:
         return Shown(BROKEN, "refused")
 
 
+@contextmanager
+def _by_its_name(uploaded: Path) -> Iterator[Path]:
+    """An uploaded file, which is gone afterwards; errors call it by its name, not by where it lay."""
+    try:
+        yield uploaded
+    except EditRealError as error:
+        raise EditRealError(str(error).replace(str(uploaded), uploaded.name)) from error
+    finally:
+        uploaded.unlink(missing_ok=True)
+
+
 def _from_json(value: Any) -> Any:
     """A setting's value; JSON knows windows as lists only."""
     if isinstance(value, list) and value and not any(isinstance(part, str) for part in value):
@@ -135,16 +147,11 @@ class Actions:
 
         An edit gives back its words and settings. Dropped a second time, it is taken as a photo itself.
         """
-        uploaded = Path(path)
-        try:
+        with _by_its_name(Path(path)) as uploaded:
             recipe = read_recipe(uploaded)
             if recipe is not None and recipe != visit.recalled:
                 return self._recall(visit, recipe)
             visit.open(uploaded, uploaded.name)
-        except EditRealError as error:
-            raise EditRealError(str(error).replace(str(uploaded), uploaded.name)) from error
-        finally:
-            uploaded.unlink(missing_ok=True)
         strokes = visit.strokes_of(visit.recalled) if visit.recalled and recipe is None else None
         visit.recalled = None
         note = "Press Edit, or change the words first." if caption.strip() else "Now say what it shows."
@@ -272,11 +279,8 @@ class Actions:
 
     def load_mask(self, visit: Visit, path: str) -> Shown:
         """A mask from a file, in place of what is painted."""
-        uploaded = Path(path)
-        try:
+        with _by_its_name(Path(path)) as uploaded:
             strokes = visit.read_strokes(uploaded)
-        finally:
-            uploaded.unlink(missing_ok=True)
         return Shown("The mask is loaded: the edit will keep to it.", strokes=strokes.url, view="mask")
 
     def save_mask(self, visit: Visit, asked: Asked, tell: Tell) -> Path:
@@ -325,8 +329,8 @@ class Actions:
             raise EditRealError(f"expected no {named[0]} here; paint masks on the page, or use the Python package")
         check_caption(caption)
         check_caption(new_caption, "new caption")
-        uploaded = Path(path)
-        visit.take(uploaded)
+        with _by_its_name(Path(path)) as uploaded:
+            visit.take(uploaded)
         visit.start()
         inversion, edit = split_settings({name: _from_json(value) for name, value in settings.items()})
         return Request(caption, new_caption, inversion, edit, model=model or self.models.names[0])

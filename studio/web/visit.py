@@ -146,16 +146,14 @@ class Visit:
         self._begin(_read(source), name)
 
     def take(self, path: Path) -> None:
-        """The same of an uploaded file, which is removed; with the photo that is there already nothing is lost."""
-        try:
-            photo = _read(path)
-        finally:
-            path.unlink(missing_ok=True)
+        """The same of an uploaded file; with the photo that is there already nothing is lost."""
+        photo = _read(path)
         if self.photo is None or photo.pixel_hash != self.photo.pixel_hash:
             self._begin(photo, path.name)
 
     def _begin(self, photo: Photo, name: str) -> None:
         self.cancel()
+        self.start()
         for edit in self.history.edits:
             self._forget(edit)
         self.photo, self.name, self.file_name = photo, _plain_name(name), _file_name(name)
