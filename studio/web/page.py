@@ -226,6 +226,7 @@ class Page:
         for button, run in ((self.look, self._looked), (self.edit, self._edited)):
             started = button.click(self._started, None, [self.look, self.edit, self.cancel, self.note], **QUIET)
             done = started.then(run, asked, everything, show_progress_on=self.note, **AT_THE_MODEL)
+            done.then(fn=None, js=_SCROLL_JS)
             self.cancel.click(self._cancelled, None, everything, cancels=[done], **QUIET)
         self.new_caption.submit(js="() => document.querySelector('#edit').click()", fn=None)
         self.strip.pick(self._picked, None, everything, **QUIET)
@@ -531,4 +532,5 @@ _STRIP_JS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-number]');
   if (button) trigger('pick', { number: Number(button.dataset.number) });
 });"""
+_SCROLL_JS = """() => { if (window.innerWidth <= 900) document.querySelector('#stage')?.scrollIntoView(); }"""
 _FETCH_JS = """() => { const link = document.querySelector('#file a, a#file, #file'); if (link) link.click(); }"""
