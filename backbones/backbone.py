@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -66,6 +66,7 @@ class Backbone:
             divides evenly.
         known_words: The words that the model was trained on, where it says so; None for an open vocabulary.
         guidance_scale: That suits the model's edits; Stable Diffusion's 7.5 where it says nothing else.
+        words: The words of its captions by what they are for, such as flowers or colours, where the model says so.
         lock: Held by whoever runs the denoiser, and for as long as a control is on it.
     """
 
@@ -82,6 +83,7 @@ class Backbone:
     size_multiple: int
     known_words: frozenset[str] | None
     guidance_scale: float
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property

@@ -89,6 +89,7 @@ def own_values(folder: Path) -> dict[str, Any]:
     words = content.get("known_words")
     return {
         "known_words": None if words is None else frozenset(words),
+        "words": {kind: tuple(found) for kind, found in content.get("words", {}).items()},
         "guidance_scale": float(content.get("guidance_scale", STABLE_DIFFUSION_GUIDANCE)),
     }
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from editing.editor import Editor
     from editing.generated import edit_generated
     from editing.inpaint import InpaintResult, inpaint_real
+    from editing.propose import Proposal, propose_caption
     from editing.recipe import Recipe, read_recipe
     from editing.result import EditResult
     from editing.settings import EditSettings, InpaintSettings, InversionSettings
@@ -25,12 +26,14 @@ __all__ = [
     "InpaintResult",
     "InpaintSettings",
     "InversionSettings",
+    "Proposal",
     "Recipe",
     "__version__",
     "compare_with_inpainting",
     "edit_generated",
     "edit_real",
     "inpaint_real",
+    "propose_caption",
     "read_recipe",
 ]
 
@@ -39,6 +42,7 @@ _HOMES = {
     "edit": ("edit_real",),
     "editor": ("Editor",),
     "generated": ("edit_generated",),
+    "propose": ("Proposal", "propose_caption"),
     "recipe": ("Recipe", "read_recipe"),
     "result": ("EditResult",),
     "inpaint": ("InpaintResult", "inpaint_real"),

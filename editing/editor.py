@@ -19,6 +19,7 @@ from editing.generated import generate
 from editing.maps import MAP_LEVELS, look_for_words
 from editing.place import Place
 from editing.plan import EditPlan, plan_edit
+from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.sample import sample_edits
 from editing.settings import EditSettings, settings_for_each, with_options
@@ -195,6 +196,13 @@ class Editor:
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
         place = Place(plan, self.attention(trajectory), view)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
+
+    def propose(
+        self, img: PhotoSource | Photo, *, region: tuple[int, int, int, int] | None = None, **options: Any
+    ) -> Proposal | None:
+        """A caption of the model's own words for a photo, where it lists them and one helps; see `propose_caption`."""
+        photo = img if isinstance(img, Photo) else open_photo(img)
+        return propose_caption(self.backbone, look_at(self.backbone, photo, region), **options)
 
     def attention(self, trajectory: Trajectory, levels: int = MAP_LEVELS) -> AttentionMaps:
         """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory."""

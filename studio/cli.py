@@ -15,6 +15,7 @@ COMMANDS = {
     "attention": "Show where the model sees each word of CAPTION in PHOTO.",
     "mask": "Show where an edit of PHOTO from CAPTION to NEW_CAPTION would begin, as a mask to look at or paint on.",
     "compare": "Edit PHOTO and inpaint it with the same words: pictures, figures and a page with a slider.",
+    "propose": "Propose a caption for PHOTO, of words that the model lists as its own.",
     "recall": "Say how FILE, a picture that edit-real wrote, was made, and print what makes it again.",
     "demo": "Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion.",
     "web": "Serve a page in the browser on which photos are edited.",

@@ -212,6 +212,27 @@ def compare(
 
 
 @commands.command()
+def propose(
+    photo: PhotoFile,
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+) -> None:
+    """Propose a caption for PHOTO, of words that the model lists as its own."""
+    opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
+    check_request(opened, region=region)
+    backbone = announce(load_backbone(model, place, number_format))
+    if not backbone.words:
+        raise EditRealError(f"expected a model that lists its words, got {model}; describe the photo in words of yours")
+    found = Editor(backbone).propose(opened, region=region)
+    if found is None:
+        typer.echo("no caption: none of the model's words stands out; describe the photo in words of yours", err=True)
+    else:
+        typer.echo(found.caption)
+
+
+@commands.command()
 def recall(
     file: Annotated[Path, typer.Argument(help="the picture; it is only read")],
     masks: Annotated[Path | None, typer.Option(help="a folder: also write the masks that the edit was given")] = None,
@@ -285,7 +306,9 @@ def models() -> None:
         f"bundled: {backbone.image_size}x{backbone.image_size} pixels, {backbone.levels.prediction_type}, "
         f"{sum(p.numel() for p in backbone.denoiser.parameters()) / 1e6:.1f} M parameters in the UNet"
     )
-    typer.echo(f"  words it was trained on: {', '.join(sorted(backbone.known_words or ()))}")
+    typer.echo("  words it was trained on:")
+    for kind, words in backbone.words.items():
+        typer.echo(f"    {kind}: {', '.join(words)}")
     typer.echo("any Stable Diffusion 1.x or 2.x model in safetensors:")
     typer.echo("  --model FOLDER, a folder in diffusers' layout, or")
     typer.echo("  --model HUB_ID, such as stable-diffusion-v1-5/stable-diffusion-v1-5 (downloaded once)")

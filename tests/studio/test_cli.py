@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import editing
+from editing.propose import Proposal
 from studio import cli, commands
 from tests.editing.pictures.sheets import panels_of
 
@@ -214,6 +215,18 @@ def test_models_says_what_the_bundled_one_knows(monkeypatch: pytest.MonkeyPatch,
     assert "tulip" in said and "--model" in said
 
 
+def test_a_proposal_is_a_caption_or_a_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
+) -> None:
+    assert run(monkeypatch, "propose", photo, "--model", model_folder) == 2
+    assert "expected a model that lists its words" in capsys.readouterr().err
+    for found, said in ((Proposal("a photo of a cat", "cat", None, 0.1, 0.0), "a photo of a cat\n"), (None, "")):
+        monkeypatch.setattr("editing.editor.propose_caption", lambda *_, found=found: found)
+        assert run(monkeypatch, "propose", photo) == 0
+        heard = capsys.readouterr()
+        assert heard.out == said and ("no caption" in heard.err) == (found is None)
+
+
 def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo", "--steps", 6) == 0
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 2  # --overwrite would do it again
@@ -304,6 +317,8 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
         (["mask", "photo.png", CAPTION, " "], "expected a new caption of a few words"),
         (["mask", "photo.png", CAPTION, "a cat", "--overlay", "nowhere/o.png"], "expected an existing folder"),
         (["mask", "photo.png", CAPTION, "a cat", "--include-mask", "small.png"], "include_mask of the photo's size"),
+        (["propose", "missing.png"], "missing.png"),
+        (["propose", "photo.png", "--region", 0, 0, 900, 9], "region"),
         (["compare", "missing.png", CAPTION, "a cat"], "missing.png"),
         (["compare", "photo.png", CAPTION, ""], "expected a new caption of a few words"),
         (["compare", "photo.png", CAPTION, "a cat", "--mask", "small.png"], "mask of the photo's size"),
@@ -322,7 +337,7 @@ def test_what_can_be_told_without_a_model_is_told_before_one_is_loaded(
     monkeypatch.chdir(photo.parent)
     Image.new("L", (4, 4), 255).save("small.png")
     out = {"invert": "out.safetensors", "compare": "out"}.get(arguments[0], "out.png")
-    assert run(monkeypatch, *arguments, "-o", out) == 2
+    assert run(monkeypatch, *arguments, *([] if arguments[0] == "propose" else ["-o", out])) == 2
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1 and said.startswith("edit-real: expected")
     assert not Path(out).exists()

@@ -1,0 +1,159 @@
+"""A proposal is the caption under which the model sees its own noise best, and None where none helps."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+
+from backbones.backbone import Backbone
+from backbones.photo import open_photo
+from backbones.view import View, look_at
+from editing import propose
+from editing.editor import Editor
+from editing.propose import COLORS, NO_THINGS, caption_gains, caption_losses, phrase, propose_caption, things_of
+from tests.editing.edits import picture
+from training.export import KINDS
+
+one_model = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+
+WORDS = {
+    "animals": ("cat", "cats", "dog"),
+    "flowers": ("rose", "daisies", "daisy"),
+    "colours": ("red", "green"),
+    "phrases": ("a", "photo"),
+    "anything": ("object", "objects"),
+}
+
+
+@pytest.fixture
+def view(backbone: Backbone) -> View:
+    return look_at(backbone, open_photo(picture(40, 40)))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, float]], list[str]]:
+    """Puts losses of 1, less what a caption's words are worth, in the model's place, and lists the rows asked for."""
+
+    def answer(worth: dict[str, float]) -> list[str]:
+        rows: list[str] = []
+
+        def losses(
+            _: Backbone, __: object, captions: Sequence[str], levels: Sequence[float], seed: int
+        ) -> torch.Tensor:
+            rows.extend(list(captions) * len(levels))
+            each = [1 - sum(worth.get(word, 0.0) for word in re.findall(r"[\w-]+", caption)) for caption in captions]
+            return torch.tensor([each] * len(levels))
+
+        monkeypatch.setattr(propose, "caption_losses", losses)
+        return rows
+
+    return answer
+
+
+@one_model
+def test_a_loss_is_the_mean_error_of_the_noise(backbone: Backbone, view: View) -> None:
+    captions = ["", "a photo of a cat", "a photo of a dog", "a photo of a cat"]
+    losses = caption_losses(backbone, view.latents, captions, (0.25, 0.5), seed=3)
+    assert losses.shape == (2, 4)
+    generator, noises = torch.Generator().manual_seed(3), []
+    for row, share in zip(losses, (0.25, 0.5), strict=True):
+        timestep = round(share * (len(backbone.levels) - 1))
+        level = backbone.levels.at(timestep)
+        noises.append(torch.randn(view.latents.shape, generator=generator))
+        noisy = level.signal * view.latents + level.noise * noises[-1]
+        for loss, caption in zip(row, captions, strict=True):
+            predicted = backbone.predict(noisy, timestep, backbone.condition([caption])).noise
+            assert loss == pytest.approx((predicted - noises[-1]).square().mean().item(), rel=1e-4)
+    assert not torch.equal(*noises)
+    assert torch.equal(losses, caption_losses(backbone, view.latents, captions, (0.25, 0.5), seed=3))
+
+
+@one_model
+def test_many_captions_go_in_several_batches(backbone: Backbone, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    captions = ["a cat", "a dog", "a red rose", "a table", "a hat"]
+    together = caption_losses(backbone, view.latents, captions, (0.5,))
+    monkeypatch.setattr(propose, "ROWS_AT_ONCE", 2)
+    torch.testing.assert_close(caption_losses(backbone, view.latents, captions, (0.5,)), together)
+
+
+@one_model
+def test_a_gain_is_a_share_of_the_loss_without(backbone: Backbone, view: View) -> None:
+    captions, levels = ["a cat", "a dog"], (0.3, 0.6)
+    means = caption_losses(backbone, view.latents, ["", *captions], levels, 5).mean(0)
+    gains = caption_gains(backbone, view.latents, captions, "", levels, 5)
+    torch.testing.assert_close(gains, (means[0] - means[1:]) / means[0])
+
+
+@one_model
+@pytest.mark.parametrize(
+    ("worth", "caption"),
+    [
+        ({"cat": 0.1, "dog": 0.05, "red": 0.2}, "a photo of a red cat"),
+        ({"cat": 0.1, "cats": 0.2}, "a photo of cats"),
+        ({"daisy": 0.1, "daisies": 0.12, "green": 0.005}, "a photo of daisies"),
+        ({"object": 0.5, "rose": 0.1}, "a photo of a rose"),
+    ],
+)
+def test_the_best_words_are_proposed(
+    backbone: Backbone, view: View, asked: Callable, worth: dict[str, float], caption: str
+) -> None:
+    asked(worth)
+    found = propose_caption(dataclasses.replace(backbone, words=WORDS), view)
+    assert found is not None and found.caption == caption
+    assert found.gain == pytest.approx(worth[found.thing])
+    assert found.color == next((color for color in WORDS[COLORS] if color in caption), None)
+
+
+@one_model
+def test_nothing_is_proposed_where_no_word_helps(backbone: Backbone, view: View, asked: Callable) -> None:
+    known = dataclasses.replace(backbone, words=WORDS)
+    asked({"cat": 0.001, "dog": -0.1})
+    assert propose_caption(known, view, least=0.01) is None
+    found = propose_caption(known, view, least=0.0005, least_color=-1)
+    assert found is not None and found.thing == "cat" and found.color == "red"
+
+
+@one_model
+def test_nothing_is_proposed_without_a_list_of_words(backbone: Backbone, view: View) -> None:
+    assert not backbone.words
+    assert propose_caption(backbone, view) is None
+    assert Editor(backbone).propose(picture(40, 40)) is None
+
+
+@one_model
+@pytest.mark.parametrize("count", [1, 11, 66])
+def test_it_asks_for_at_most_120_rows(backbone: Backbone, view: View, asked: Callable, count: int) -> None:
+    things = [f"thing{'abcdefghij'[i // 10]}{'abcdefghij'[i % 10]}" for i in range(count)]
+    colors = tuple(f"shade{i}" for i in range(12))
+    words = {"things": (*things, *(thing + "s" for thing in things)), "colours": colors}
+    rows = asked({things[-1] + "s": 0.2, things[-1]: 0.1, "shade7": 0.1})
+    found = propose_caption(dataclasses.replace(backbone, words=words), view)
+    assert found is not None and found.caption == f"a photo of shade7 {things[-1]}s"
+    assert len(rows) <= 120
+
+
+def test_things_are_nouns_with_their_plurals() -> None:
+    assert things_of(WORDS) == [("cat", "cats"), ("dog",), ("rose",), ("daisy", "daisies")]
+    words = {"clothes": ["dress", "dresses", "shorts"], "fruit": ["orange", "peach", "peaches"], "colours": ["orange"]}
+    assert things_of(words) == [("dress", "dresses"), ("shorts",), ("orange",), ("peach", "peaches")]
+
+
+def test_captions_are_plain_english() -> None:
+    said = [phrase("rose"), phrase("apple"), phrase("apple", "red"), phrase("tulip", "orange"), phrase("dress")]
+    assert said == [f"a photo of {one}" for one in ("a rose", "an apple", "a red apple", "an orange tulip", "a dress")]
+    assert [phrase("shorts", "blue"), phrase("roses")] == ["a photo of blue shorts", "a photo of roses"]
+
+
+def test_the_kinds_that_are_no_things_are_those_of_the_training() -> None:
+    assert set(NO_THINGS) <= set(KINDS.values())
+    assert KINDS["color"] == COLORS
+
+
+def test_the_bundled_model_lists_its_words(bundled: Backbone) -> None:
+    single = {part for words in bundled.words.values() for word in words for part in word.split()}
+    assert single == bundled.known_words
+    assert things_of(bundled.words) and bundled.words[COLORS]
