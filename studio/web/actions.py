@@ -240,6 +240,13 @@ class Actions:
             read_region(asked.region),
         )
 
+    def propose(self, visit: Visit, model: str) -> str | None:
+        """A caption in the model's own words, where one stands out."""
+        try:
+            return visit.propose(self.models.editor(model))
+        except EditRealError:  # of the photo, or of the model: told when an edit is asked for
+            return None
+
     def look(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
         """Inverts the photo and shows where the edit would begin."""
         request = self.request(visit, asked)

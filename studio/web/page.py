@@ -22,15 +22,16 @@ from studio.web.visit import FORMATS, Visit, Visits
 HERE = Path(__file__).parent
 WEIGHTS = 6  # sliders for new words
 PHASES = {"invert": "Looking at the photo", "null-text": "Learning to follow it", "edit": "Editing"}
-PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
-QUIET = {**PRIVATE, "queue": False}
-AT_THE_MODEL = {
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUIET: dict[str, Any] = {**PRIVATE, "queue": False}
+AT_THE_MODEL: dict[str, Any] = {
     "api_visibility": "private",
     "concurrency_id": "model",
     "concurrency_limit": 1,
     "show_progress": "full",
     "trigger_mode": "once",
 }
+UNSEEN: dict[str, Any] = {**AT_THE_MODEL, "show_progress": "hidden", "trigger_mode": "always_last"}
 
 
 def url_of(path: Path) -> str:
@@ -110,6 +111,7 @@ class Page:
             max_length=400,
             elem_id="caption",
         )
+        self.proposal = gr.Button("", size="sm", visible=False, elem_id="proposal")
         self.new_caption = gr.Textbox(
             label="What should it show?",
             placeholder="a photo of a white rose",
@@ -193,7 +195,7 @@ class Page:
                 "<p class='hint'>Painted masks stand inside the downloaded file; "
                 "<code>edit-real recall FILE --masks .</code> writes them beside it.</p>"
             )
-        self.file = gr.DownloadButton("file", visible="hidden", elem_id="file")
+        self.file = gr.DownloadButton("file", elem_id="file")  # out of sight, clicked by the page itself
 
     # Wires
 
@@ -202,25 +204,24 @@ class Page:
         everything = [
             self.drop_area, self.stage, self.caption, self.new_caption, self.difference, *self.weights, *self.widgets,
             self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
-            self.take, self.moves, self.other, self.region, self.model, self.elsewhere, *self.ways,
+            self.take, self.moves, self.other, self.region, self.model, self.elsewhere, self.proposal, *self.ways,
         ]  # fmt: skip
         self._everything = everything
         typing = [self.caption, self.new_caption, self.model, *self.weights]
         for source in (self.photo_file, self.other):
-            source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)
+            opened = source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)
+            opened.then(self._proposed, [self.caption, self.model], self.proposal, **UNSEEN)
+        both = [self.caption, self.new_caption, self.proposal]
+        self.proposal.click(self._accepted, self.new_caption, both, **QUIET)
         self.examples.pick(self._example, None, everything, **PRIVATE)
         live = [self.difference, *self.weights]
         for box in (self.caption, self.new_caption):
-            box.input(self._typed, typing, live, trigger_mode="always_last", **QUIET)
-        self.caption.blur(self._copied, [self.caption, self.new_caption], self.new_caption, **QUIET)
+            box.change(self._typed, typing, live, trigger_mode="always_last", **QUIET)
+        # In the browser, since an answer from here could come when something is typed already.
+        self.caption.blur(None, [self.caption, self.new_caption], self.new_caption, js=_COPY_JS)
         protected = self.difference.protect(self._protected, typing, live, **QUIET)
         for changed in (protected.then, self.stage.input):
-            changed(
-                self._looked_again,
-                asked,
-                self.stage,
-                **{**AT_THE_MODEL, "show_progress": "hidden", "trigger_mode": "always_last"},
-            )
+            changed(self._looked_again, asked, self.stage, **UNSEEN)
         self.model.change(self._limits, self.model, self.limits, **PRIVATE)
         self.preset.change(preset_values, self.preset, self.widgets, **QUIET)
         for button, run in ((self.look, self._looked), (self.edit, self._edited)):
@@ -246,7 +247,7 @@ class Page:
         photo, settings = gr.File(visible=False), gr.JSON(visible=False)
         caption, new_caption, model = (gr.Textbox(visible=False) for _ in range(3))
         file, verdict = gr.File(visible=False), gr.JSON(visible=False)
-        shared = {"concurrency_id": "model", "concurrency_limit": 1}
+        shared: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
         asked = [photo, caption, new_caption, settings, model]
         gr.Button(visible=False).click(self._edit_for_program, asked, [file, verdict], api_name="edit", **shared)
         gr.Button(visible=False).click(self._mask_for_program, asked, file, api_name="mask", **shared)
@@ -299,9 +300,15 @@ class Page:
         self._visit(request).toggle_protection(str(event.word))
         return self._typed(request, caption, new_caption, model, *weights)
 
-    @staticmethod
-    def _copied(caption: str, new_caption: str) -> Any:
-        return gr.skip() if new_caption.strip() or not caption.strip() else caption
+    def _proposed(self, request: gr.Request, caption: str, model: str) -> Any:
+        visit = self._visit(request)
+        found = None if caption.strip() else self.actions.propose(visit, model)
+        visit.proposed = found or ""
+        return gr.update(visible=found is not None, value=f"Use “{found}”, which the model sees")
+
+    def _accepted(self, request: gr.Request, new_caption: str) -> list[Any]:
+        proposed = self._visit(request).proposed
+        return [proposed, new_caption if new_caption.strip() else proposed, gr.update(visible=False)]
 
     def _limits(self, name: str) -> str:
         """What a model knows, folded away."""
@@ -371,7 +378,12 @@ class Page:
     @staticmethod
     def _file(make: Callable[[], Path]) -> list[Any]:
         made: list[Path] = []
-        shown = told(lambda: made.append(make()) or Shown())
+
+        def action() -> Shown:
+            made.append(make())
+            return Shown()
+
+        shown = told(action)
         return [str(made[0]) if made else None, words.note(shown.note, shown.kind)]
 
     def _left(self, request: gr.Request) -> None:
@@ -415,6 +427,8 @@ class Page:
                 self.difference: typed.difference,
             }
             updates |= dict(zip(self.weights, _sliders({**typed.weights, **(shown.weights or {})}), strict=True))
+        if shown.caption is not None or shown.strokes is not None:
+            updates[self.proposal] = gr.update(visible=False)
         for box, value in ((self.region, shown.region), (self.model, shown.model)):
             if value is not None:
                 updates[box] = value
@@ -451,7 +465,7 @@ class Page:
 
 
 def _widget(field: Field) -> Any:
-    about = {"label": field.label, "info": field.info, "elem_id": f"set-{field.name.replace('_', '-')}"}
+    about: dict[str, Any] = {"label": field.label, "info": field.info, "elem_id": f"set-{field.name.replace('_', '-')}"}
     value = field.show(field.default)
     if field.widget == "slider":
         return gr.Slider(
@@ -465,7 +479,7 @@ def _widget(field: Field) -> Any:
     if field.widget == "number":
         whole = field.option.kind.name == "whole"
         bounds = {"minimum": field.option.least, "maximum": field.option.most}
-        known = {name: bound for name, bound in bounds.items() if abs(bound) < float("inf")}
+        known: dict[str, Any] = {name: bound for name, bound in bounds.items() if abs(bound) < float("inf")}
         return gr.Number(value, precision=0 if whole else None, **known, **about)
     if field.widget == "switch":
         return gr.Checkbox(value, **about)
@@ -532,5 +546,6 @@ _STRIP_JS = """element.addEventListener('click', (event) => {
   const button = event.target.closest('button[data-number]');
   if (button) trigger('pick', { number: Number(button.dataset.number) });
 });"""
+_COPY_JS = "(caption, changed) => changed && changed.trim() ? changed : caption"
 _SCROLL_JS = """() => { if (window.innerWidth <= 900) document.querySelector('#stage')?.scrollIntoView(); }"""
 _FETCH_JS = """() => { const link = document.querySelector('#file a, a#file, #file'); if (link) link.click(); }"""

@@ -41,16 +41,14 @@ function remember() {
 function radius() { return (Number(one(".size input").value) / 2) * (canvas.width / Math.max(1, canvas.clientWidth)); }
 
 function dab(from, to) {
-  for (const mode of tool === "erase" ? ["destination-out"] : ["destination-out", "source-over"]) {
-    pen.globalCompositeOperation = mode;
-    pen.strokeStyle = COLORS[tool] || "#000";
-    pen.lineWidth = 2 * radius();
-    pen.lineCap = pen.lineJoin = "round";
-    pen.beginPath();
-    pen.moveTo(from.x, from.y);
-    pen.lineTo(to.x + 0.01, to.y);
-    pen.stroke();
-  }
+  pen.globalCompositeOperation = tool === "erase" ? "destination-out" : "source-over";
+  pen.strokeStyle = COLORS[tool] || "#000";
+  pen.lineWidth = 2 * radius();
+  pen.lineCap = pen.lineJoin = "round";
+  pen.beginPath();
+  pen.moveTo(from.x, from.y);
+  pen.lineTo(to.x + 0.01, to.y);
+  pen.stroke();
 }
 
 function place(event) {

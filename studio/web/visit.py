@@ -132,6 +132,7 @@ class Visit:
         self.recalled: Recipe | None = None  # of a picture that was dropped before its photo
         self.protected: tuple[str, ...] = ()
         self.weighted: tuple[str, ...] = ()  # words whose weights the page shows, in its order
+        self.proposed = ""  # a caption that the model has found
         self.history: History[Edit] = History()
         self._inversions: OrderedDict[Any, Trajectory] = OrderedDict()
         self._count = 0
@@ -191,6 +192,13 @@ class Visit:
                 return None
             mask = self._mask(editor, photo, request, watched)
             return self._mask_picture(mask)
+
+    def propose(self, editor: Editor) -> str | None:
+        """A caption that the model finds for the photo; None where it is not sure, or has no words of its own."""
+        photo = self._photo()
+        with self._busy:
+            found = editor.propose(photo)
+        return None if found is None or self.photo is not photo else found.caption
 
     def is_inverted(self, request: Request) -> bool:
         """Whether the photo needs no inversion for this."""
