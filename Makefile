@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo web test lint format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -15,6 +15,9 @@ setup: $(STAMP) ## create .venv and install edit-real in it, with what developme
 demo: export HF_HUB_OFFLINE := 1
 demo: $(STAMP) ## run the demo edits with the bundled model, offline
 	$(BIN)/edit-real demo --overwrite
+
+web: $(STAMP) ## serve the page and open it in the browser
+	$(BIN)/edit-real web
 
 test: export HF_HUB_OFFLINE := 1
 test: $(STAMP) ## run the quick tests, offline, on the CPU

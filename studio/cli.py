@@ -19,6 +19,7 @@ COMMANDS = {
     "propose": "Propose a caption for PHOTO, of words that the model lists as its own.",
     "recall": "Say how FILE, a picture that edit-real wrote, was made, and print what makes it again.",
     "demo": "Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion.",
+    "web": "Serve a page in the browser on which photos are edited.",
     "models": "Say which models there are and what the bundled one knows.",
 }
 """The functions of `studio.commands` and what their docstrings say."""

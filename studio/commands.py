@@ -307,6 +307,27 @@ def demo(
 
 
 @commands.command()
+def web(
+    model: Annotated[
+        list[str] | None, typer.Option(help="'bundled', a folder or a hub id; repeatable, the first is the default")
+    ] = None,
+    host: Annotated[str, typer.Option(help="the address to listen at; any but this machine's asks for a password")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int | None, typer.Option(help="the port", show_default="the first free one from 7860")] = None,
+    password: Annotated[
+        str | None, typer.Option(envvar="EDIT_REAL_PASSWORD", help="that visitors are asked for", show_envvar=True)
+    ] = None,
+    no_password: Annotated[bool, typer.Option("--no-password", help="let anyone in who can reach the host")] = False,
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="open the page in your browser")] = True,
+) -> None:
+    """Serve a page in the browser on which photos are edited."""
+    from studio.web.serve import check_door, serve  # Gradio takes its time, and is needed only here
+
+    serve(model or ["bundled"], check_door(host, port, password, no_password=no_password), open_browser=open_browser)
+
+
+@commands.command()
 def models() -> None:
     """Say which models there are and what the bundled one knows."""
     backbone = load_backbone("bundled")

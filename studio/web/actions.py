@@ -1,0 +1,367 @@
+"""What each button of the page does, in terms of a visit; what it shows afterwards is a `Shown`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backbones.errors import EditRealError
+from editing.captions import check_caption
+from editing.recipe import MASKS, Recipe, read_recipe
+from editing.settings import EditSettings, split_settings
+from studio.recall import command_line, python_code
+from studio.web import words
+from studio.web.brush import Strokes
+from studio.web.examples import Example
+from studio.web.form import read_form, shown_values
+from studio.web.models import Models
+from studio.web.visit import Edit, Request, Visit
+from studio.web.watched import Cancelled, Tell
+
+log = logging.getLogger("edit-real")
+
+STOPPED = "Stopped. Nothing is lost: go on whenever you like."
+BROKEN = "Something went wrong here, and it is not your fault. Nothing is lost; try again, or reload the page."
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What stands in the page's fields.
+
+    Attributes:
+        caption: What the photo shows.
+        new_caption: What it should show.
+        strokes: What is painted, as a data URL.
+        model: The chosen one.
+        weights: Of the new words, in the order in which the page shows them.
+        form: The values of the advanced settings, in the order of `form.form_fields`.
+        region: Four numbers, or nothing for the whole photo.
+    """
+
+    caption: str
+    new_caption: str
+    strokes: str
+    model: str
+    weights: Sequence[float]
+    form: Sequence[Any]
+    region: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows after an action; None leaves a field as it is.
+
+    Attributes:
+        note: A sentence on what happened.
+        kind: Of the note, see `words.note`.
+        caption: See `Asked`, like the next three.
+        new_caption: The same.
+        strokes: The same.
+        form: The same.
+        region: The same.
+        model: The same.
+        weights: Of the new words, by word.
+        mask: A picture of the mask, where there is a new one.
+        view: `mask` or `compare`, where another is to be looked at.
+    """
+
+    note: str = ""
+    kind: str = "plain"
+    caption: str | None = None
+    new_caption: str | None = None
+    strokes: str | None = None
+    form: Sequence[Any] | None = None
+    region: str | None = None
+    model: str | None = None
+    weights: dict[str, float] | None = None
+    mask: Path | None = None
+    view: str | None = None
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The two captions as they stand: the words that differ, as HTML, and weights for the new ones, by word."""
+
+    difference: str
+    weights: dict[str, float]
+
+
+def told(action: Callable[[], Shown]) -> Shown:
+    """What an action shows; a sentence where it was refused, stopped or failed."""
+    try:
+        return action()
+    except Cancelled:
+        return Shown(STOPPED)
+    except EditRealError as error:
+        return Shown(str(error), "refused")
+    except Exception:
+        log.exception("an action of the page failed")
+        return Shown(BROKEN, "refused")
+
+
+@contextmanager
+def _by_its_name(uploaded: Path) -> Iterator[Path]:
+    """An uploaded file, which is gone afterwards; errors call it by its name, not by where it lay."""
+    try:
+        yield uploaded
+    except EditRealError as error:
+        raise EditRealError(str(error).replace(str(uploaded), uploaded.name)) from error
+    finally:
+        uploaded.unlink(missing_ok=True)
+
+
+def _from_json(value: Any) -> Any:
+    """A setting's value; JSON knows windows as lists only."""
+    if isinstance(value, list) and value and not any(isinstance(part, str) for part in value):
+        return tuple(value)
+    return {key: _from_json(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def read_region(text: str) -> tuple[int, int, int, int] | None:
+    """`left top right bottom` in pixels; None where nothing is said.
+
+    Raises:
+        EditRealError: It is no such text.
+    """
+    parts = text.replace(",", " ").split()
+    if not parts:
+        return None
+    if len(parts) != 4 or not all(part.isdecimal() and len(part) < 7 for part in parts):
+        raise EditRealError(f"expected a region as four whole numbers, left top right bottom, got {text!r}")
+    left, top, right, bottom = map(int, parts)
+    return left, top, right, bottom
+
+
+class Actions:
+    """The buttons, over the models of a page."""
+
+    def __init__(self, models: Models, examples: Sequence[Example] = ()) -> None:
+        self.models, self.examples = models, tuple(examples)
+
+    def open(self, visit: Visit, path: str, *, caption: str = "") -> Shown:
+        """A file that was handed over: a photo, or an edit with its recipe; it is removed, since the visit has it now.
+
+        An edit gives back its words and settings. Dropped a second time, it is taken as a photo itself.
+        """
+        with _by_its_name(Path(path)) as uploaded:
+            recipe = read_recipe(uploaded)
+            if recipe is not None and recipe != visit.recalled:
+                return self._recall(visit, recipe)
+            visit.open(uploaded, uploaded.name)
+        strokes = visit.strokes_of(visit.recalled) if visit.recalled and recipe is None else None
+        visit.recalled = None
+        note = "Press Edit, or change the words first." if caption.strip() else "Now say what it shows."
+        return Shown(note, view="mask", strokes=strokes.url if strokes else "")
+
+    def _recall(self, visit: Visit, recipe: Recipe) -> Shown:
+        """The words and settings of an edit, for its photo."""
+        visit.recalled = recipe
+        inversion, settings = split_settings(recipe.settings)
+        strokes = visit.strokes_of(recipe)
+        offered = {self.models.title(name): name for name in self.models.names}
+        visit.protected = tuple(settings.protect_words)
+        notes = ["This picture was made here, and its words and settings are back."]
+        if visit.photo is None:
+            notes.append("Now choose the photo that it was made from; or drop it once more to edit the picture itself.")
+        elif strokes is None:
+            notes.append("Its masks do not fit this photo and are left out.")
+        if self.models.title(recipe.model) not in offered:
+            notes.append(f"It was made with another model, {self.models.title(recipe.model)}.")
+        return Shown(
+            " ".join(notes),
+            caption=recipe.caption,
+            new_caption=recipe.new_caption,
+            strokes=strokes.url if strokes else "",
+            form=shown_values(inversion, settings),
+            region="" if recipe.region is None else " ".join(map(str, recipe.region)),
+            model=offered.get(self.models.title(recipe.model)),
+            weights=dict(settings.reweight),
+        )
+
+    def open_example(self, visit: Visit, number: int) -> Shown:
+        """One of the example photos, with its captions."""
+        if not 0 <= number < len(self.examples):
+            raise EditRealError(f"expected an example from 1 to {len(self.examples)}, got {number + 1}")
+        example = self.examples[number]
+        visit.open(example.load(), example.title)
+        return Shown(
+            "Press Edit, or change the words first.",
+            caption=example.caption,
+            new_caption=example.new_caption,
+            strokes="",
+            view="mask",
+        )
+
+    def typed(self, visit: Visit, caption: str, new_caption: str, model: str, weights: Sequence[float]) -> Typed:
+        """The captions as they are typed. What cannot be read yet shows nothing."""
+        kept = dict(zip(visit.weighted, weights, strict=False))
+        if not (caption.strip() and new_caption.strip()):
+            return Typed("", {})
+        try:
+            alignment = words.align(self.models.editor(model).backbone, caption, new_caption)
+        except EditRealError as error:
+            return Typed(words.note(str(error), "refused"), {})
+        default = float(EditSettings.emphasis)
+        weighable = words.weighable(alignment)
+        visit.weighted = tuple(weighable)
+        return Typed(
+            words.difference(alignment, visit.protected), {word: kept.get(word, default) for word in weighable}
+        )
+
+    def request(self, visit: Visit, asked: Asked) -> Request:
+        """What is asked, read and checked.
+
+        Raises:
+            EditRealError: A setting that does not fit.
+        """
+        inversion, settings = read_form(asked.form)
+        if asked.caption.strip() and asked.new_caption.strip():
+            alignment = words.align(self.models.editor(asked.model).backbone, asked.caption, asked.new_caption)
+            present = {word.key for caption in (alignment.source, alignment.target) for word in caption.words}
+            new = words.weighable(alignment)
+            weights = {
+                word: float(weight)
+                for word, weight in zip(visit.weighted, asked.weights, strict=False)
+                if word in new and weight is not None and weight != settings.emphasis
+            }
+            protected = tuple(word for word in visit.protected if word.casefold() in present)
+            settings = replace(settings, reweight=weights, protect_words=protected)
+        return Request(
+            asked.caption,
+            asked.new_caption,
+            inversion,
+            settings,
+            Strokes(asked.strokes or ""),
+            asked.model,
+            read_region(asked.region),
+        )
+
+    def propose(self, visit: Visit, model: str) -> str | None:
+        """A caption in the model's own words, where one stands out."""
+        try:
+            return visit.propose(self.models.editor(model))
+        except EditRealError:  # of the photo, or of the model: told when an edit is asked for
+            return None
+
+    def look(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
+        """Inverts the photo and shows where the edit would begin."""
+        request = self.request(visit, asked)
+        mask = visit.look(self.models.editor(asked.model), request, tell)
+        if mask is None:
+            return Shown("The photo is ready. Change a word in the second field, and the mask will show.", view="mask")
+        return Shown("Lit is what the edit will reach. Paint to add or protect, or press Edit.", mask=mask, view="mask")
+
+    def look_again(self, visit: Visit, asked: Asked) -> Path | None:
+        """The mask as it is after a stroke or a protected word, where that takes no inversion; None where it does."""
+        try:
+            request = self.request(visit, asked)
+            if not visit.is_inverted(request):
+                return None
+            visit.start()
+            return visit.look(self.models.editor(asked.model), request, lambda *_: None)
+        except (Cancelled, EditRealError):  # what is wrong will be told when an edit is asked for
+            return None
+
+    def edit(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
+        """Edits the photo."""
+        edit = visit.edit(self.models.editor(asked.model), self.request(visit, asked), tell)
+        return Shown("Done.", "done", mask=edit.mask, view="compare")
+
+    def go(self, visit: Visit, number: int) -> Shown:
+        """Goes back to an edit, or to the photo, with all that it was made with, to go on from there."""
+        visit.history.go(number)
+        return self._arrived(visit)
+
+    def undo(self, visit: Visit) -> Shown:
+        visit.history.undo()
+        return self._arrived(visit)
+
+    def redo(self, visit: Visit) -> Shown:
+        visit.history.redo()
+        return self._arrived(visit)
+
+    def load_mask(self, visit: Visit, path: str) -> Shown:
+        """A mask from a file, in place of what is painted."""
+        with _by_its_name(Path(path)) as uploaded:
+            strokes = visit.read_strokes(uploaded)
+        return Shown("The mask is loaded: the edit will keep to it.", strokes=strokes.url, view="mask")
+
+    def save_mask(self, visit: Visit, asked: Asked, tell: Tell) -> Path:
+        """A file of the mask."""
+        return visit.mask(self.models.editor(asked.model), self.request(visit, asked), tell)
+
+    def download(self, visit: Visit, kind: str, *, recipe: bool = True) -> Path:
+        """A file of the edit that is shown."""
+        return visit.save(self._edit(visit), kind, recipe=recipe)
+
+    def ways(self, visit: Visit) -> tuple[str, str]:
+        """The edit that is shown as a command line and as Python; empty where there is none."""
+        edit = visit.history.shown
+        if edit is None:
+            return "", ""
+        recipe, out = edit.recipe.shareable(), f"{visit.name} {edit.number}.png"
+        return command_line(recipe, visit.file_name, out), python_code(recipe, visit.file_name, out)
+
+    def edit_file(
+        self, visit: Visit, path: str, caption: str, new_caption: str, settings: Mapping[str, Any], model: str | None
+    ) -> tuple[Edit, Path]:
+        """An edit for a program, and its file. The same photo is inverted once, however often it is handed over.
+
+        Raises:
+            EditRealError: What cannot be edited.
+        """
+        request = self._asked_by_program(visit, path, caption, new_caption, settings, model)
+        edit = visit.edit(self.models.editor(request.model), request, lambda *_: None)
+        return edit, visit.save(edit)
+
+    def mask_file(
+        self, visit: Visit, path: str, caption: str, new_caption: str, settings: Mapping[str, Any], model: str | None
+    ) -> Path:
+        """The mask that the same edit would begin with, as a file."""
+        request = self._asked_by_program(visit, path, caption, new_caption, settings, model)
+        return visit.mask(self.models.editor(request.model), request, lambda *_: None)
+
+    def _asked_by_program(
+        self, visit: Visit, path: str, caption: str, new_caption: str, settings: Any, model: str | None
+    ) -> Request:
+        if not isinstance(path, str) or not path:
+            raise EditRealError("expected a photo, got none; pass handle_file('rose.jpg')")
+        if not isinstance(settings, Mapping):
+            raise EditRealError(f"expected settings by name, {{'emphasis': 3}}, got {settings!r}")
+        if named := [name for name in MASKS if settings.get(name) is not None]:  # no path is taken from text
+            raise EditRealError(f"expected no {named[0]} here; paint masks on the page, or use the Python package")
+        check_caption(caption)
+        check_caption(new_caption, "new caption")
+        with _by_its_name(Path(path)) as uploaded:
+            visit.take(uploaded)
+        visit.start()
+        inversion, edit = split_settings({name: _from_json(value) for name, value in settings.items()})
+        return Request(caption, new_caption, inversion, edit, model=model or self.models.names[0])
+
+    def _edit(self, visit: Visit) -> Edit:
+        edit = visit.history.shown
+        if edit is None:
+            raise EditRealError("there is no edit to download yet; make one, or choose one from the strip")
+        return edit
+
+    def _arrived(self, visit: Visit) -> Shown:
+        edit = visit.history.shown
+        if edit is None:
+            return Shown(view="mask")
+        request = edit.request
+        visit.protected = tuple(request.settings.protect_words)
+        return Shown(
+            caption=request.caption,
+            new_caption=request.new_caption,
+            strokes=request.strokes.url,
+            form=shown_values(request.inversion, request.settings),
+            region="" if request.region is None else " ".join(map(str, request.region)),
+            model=request.model,
+            weights=dict(request.settings.reweight),
+            mask=edit.mask,
+            view="compare",
+        )

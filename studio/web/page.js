@@ -1,0 +1,23 @@
+() => {
+  // A photo that is pasted or dropped anywhere goes where a chosen one goes.
+  const hand = (files) => {
+    const input = document.querySelector("#photo-file input[type=file]");
+    if (!input || !files.length) return false;
+    const data = new DataTransfer();
+    data.items.add(files[0]);
+    input.files = data.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    return true;
+  };
+  const images = (list) => [...(list || [])].filter((file) => file.type.startsWith("image/") || /\.(heic|heif)$/i.test(file.name));
+  document.addEventListener("paste", (event) => { if (hand(images(event.clipboardData?.files))) event.preventDefault(); });
+  document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dragging"); });
+  document.addEventListener("drop", (event) => {
+    document.body.classList.remove("dragging");
+    if (event.target.closest("#mask-file")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    hand([...(event.dataTransfer?.files || [])]);
+  }, true);
+}

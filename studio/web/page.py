@@ -1,0 +1,551 @@
+"""The page: where everything stands and which button calls which action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import gradio as gr
+
+from backbones.errors import EditRealError
+from studio.web import words
+from studio.web.actions import Actions, Asked, Shown, told
+from studio.web.brush import fit
+from studio.web.form import PRESETS, Field, form_fields, preset_values
+from studio.web.history import PHOTO
+from studio.web.visit import FORMATS, Visit, Visits
+
+HERE = Path(__file__).parent
+WEIGHTS = 6  # sliders for new words
+PHASES = {"invert": "Looking at the photo", "null-text": "Learning to follow it", "edit": "Editing"}
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUIET: dict[str, Any] = {**PRIVATE, "queue": False}
+AT_THE_MODEL: dict[str, Any] = {
+    "api_visibility": "private",
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+    "show_progress": "full",
+    "trigger_mode": "once",
+}
+UNSEEN: dict[str, Any] = {**AT_THE_MODEL, "show_progress": "hidden", "trigger_mode": "always_last"}
+
+
+def url_of(path: Path) -> str:
+    """Where the browser gets a visit's picture."""
+    return f"gradio_api/file={path}"
+
+
+class Page:
+    """The layout and its wires.
+
+    Args:
+        actions: What the buttons do.
+        visits: Whose turn it is, by the session that Gradio tells.
+        pictures: Titles and small pictures of the examples.
+        door: Whether programs may come in, see docs/page.md.
+    """
+
+    def __init__(
+        self, actions: Actions, visits: Visits, pictures: Sequence[tuple[str, Path]] = (), *, door: bool = False
+    ) -> None:
+        self.actions, self.visits, self.pictures = actions, visits, tuple(pictures)
+        self.fields = form_fields()
+        with gr.Blocks(title="edit-real", analytics_enabled=False, delete_cache=(600, 3600)) as self.blocks:
+            self._lay_out()
+            self._wire()
+            if door:
+                self._open_door()
+
+    # Layout, in the order in which it is read
+
+    def _lay_out(self) -> None:
+        gr.HTML(_HEADER, elem_id="top")
+        with gr.Column(elem_id="desk"):
+            with gr.Column(elem_id="stage-area"):
+                self._lay_out_stage()
+            with gr.Column(elem_id="steps"):
+                self._lay_out_steps()
+            with gr.Column(elem_id="outcome", visible=False) as self.outcome:
+                self._lay_out_outcome()
+
+    def _lay_out_stage(self) -> None:
+        self.other = gr.UploadButton("Another photo", size="sm", file_types=["image"], elem_id="another", visible=False)
+        with gr.Column(elem_id="drop-area") as self.drop_area:
+            self.photo_file = gr.File(label="Photo", show_label=False, file_types=["image"], elem_id="photo-file")
+            self.examples = gr.HTML(
+                _examples(self.pictures),
+                elem_id="examples",
+                visible=bool(self.pictures),
+                js_on_load=_STRIP_JS,
+                apply_default_css=False,
+            )
+            self.mask_file = gr.UploadButton("Load mask", file_types=["image"], elem_id="mask-file", visible="hidden")
+        self.stage = gr.HTML(
+            "",
+            html_template=(HERE / "stage.html").read_text(encoding="utf-8"),
+            js_on_load=(HERE / "stage.js").read_text(encoding="utf-8"),
+            apply_default_css=False,
+            elem_id="stage",
+            visible=False,
+            photo="",
+            size=[1, 1],
+            mask="",
+            shots=[],
+            heat=[],
+            current=0,
+            view="mask",
+            turn="",
+        )
+
+    def _lay_out_steps(self) -> None:
+        self.caption = gr.Textbox(
+            label="What does the photo show?",
+            placeholder="a photo of a red rose",
+            info="A few plain words. Name the thing you want to change.",
+            lines=1,
+            max_lines=3,
+            max_length=400,
+            elem_id="caption",
+        )
+        self.proposal = gr.Button("", size="sm", visible=False, elem_id="proposal")
+        self.new_caption = gr.Textbox(
+            label="What should it show?",
+            placeholder="a photo of a white rose",
+            info="The same words, but for what changes.",
+            lines=1,
+            max_lines=3,
+            max_length=400,
+            elem_id="new-caption",
+        )
+        self.difference = gr.HTML("", elem_id="difference", js_on_load=_WORDS_JS, apply_default_css=False)
+        self.weights = [
+            gr.Slider(
+                0, 4, 2.0, step=0.1, label="", visible=False, buttons=[], elem_id=f"weight-{i}", elem_classes="weight"
+            )
+            for i in range(WEIGHTS)
+        ]
+        with gr.Row(elem_id="buttons"):
+            self.look = gr.Button("Show the mask", elem_id="look", variant="secondary", scale=2)
+            self.edit = gr.Button("Edit", elem_id="edit", variant="primary", scale=3)
+            self.cancel = gr.Button("Cancel", elem_id="cancel", variant="stop", visible=False, scale=1)
+        self.note = gr.HTML("", elem_id="note", apply_default_css=False)
+        names = [(self.actions.models.title(name), name) for name in self.actions.models.names]
+        self.model = gr.Dropdown(names, value=names[0][1], label="Model", elem_id="model", visible=len(names) > 1)
+        self.limits = gr.HTML(self._limits(names[0][1]), elem_id="limits", apply_default_css=False)
+        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+            self._lay_out_form()
+
+    def _lay_out_form(self) -> None:
+        self.preset = gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="Kind of edit", elem_id="preset")
+        self.region = gr.Textbox(
+            label="Region",
+            info="The part of the photo to work on, as left top right bottom in pixels. Empty: all of it.",
+            max_length=40,
+            elem_id="region",
+        )
+        self.widgets = []
+        group = ""
+        for field in self.fields:
+            if field.option.group != group:
+                group = field.option.group
+                gr.HTML(f"<h3>{escape(group.capitalize())}</h3>", apply_default_css=False)
+            self.widgets.append(_widget(field))
+
+    def _lay_out_outcome(self) -> None:
+        self.verdict = gr.HTML("", elem_id="verdict", apply_default_css=False)
+        with gr.Row(elem_id="take", visible=False) as self.take:
+            self.kind = gr.Dropdown(
+                list(FORMATS),
+                value="PNG",
+                label="Format",
+                show_label=False,
+                container=False,
+                elem_id="format",
+                scale=1,
+                min_width=110,
+            )
+            self.recipe = gr.Checkbox(
+                True, label="with its settings inside", container=False, elem_id="recipe", scale=2
+            )
+            self.download = gr.Button("Download", elem_id="download", variant="primary", scale=2, min_width=140)
+        self.strip = gr.HTML("", elem_id="strip", js_on_load=_STRIP_JS, apply_default_css=False)
+        with gr.Row(elem_id="moves", visible=False) as self.moves:
+            self.undo = gr.Button("Undo", size="sm", elem_id="undo", interactive=False)
+            self.redo = gr.Button("Redo", size="sm", elem_id="redo", interactive=False)
+        with gr.Accordion(
+            "The same from a terminal, or in Python", open=False, visible=False, elem_id="elsewhere"
+        ) as self.elsewhere:
+            self.ways = [
+                gr.Textbox(
+                    label=label,
+                    lines=2,
+                    max_lines=12,
+                    interactive=False,
+                    buttons=["copy"],
+                    elem_id=elem_id,
+                    elem_classes="code",
+                )
+                for label, elem_id in (("Command line", "command-line"), ("Python", "python"))
+            ]
+            gr.HTML(
+                "<p class='hint'>Painted masks stand inside the downloaded file; "
+                "<code>edit-real recall FILE --masks .</code> writes them beside it.</p>"
+            )
+        self.file = gr.DownloadButton("file", elem_id="file")  # out of sight, clicked by the page itself
+
+    # Wires
+
+    def _wire(self) -> None:
+        asked = [self.caption, self.new_caption, self.stage, self.model, self.region, *self.weights, *self.widgets]
+        everything = [
+            self.drop_area, self.stage, self.caption, self.new_caption, self.difference, *self.weights, *self.widgets,
+            self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
+            self.take, self.moves, self.other, self.region, self.model, self.elsewhere, self.proposal, *self.ways,
+        ]  # fmt: skip
+        self._everything = everything
+        typing = [self.caption, self.new_caption, self.model, *self.weights]
+        for source in (self.photo_file, self.other):
+            opened = source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)
+            opened.then(self._proposed, [self.caption, self.model], self.proposal, **UNSEEN)
+        both = [self.caption, self.new_caption, self.proposal]
+        self.proposal.click(self._accepted, self.new_caption, both, **QUIET)
+        self.examples.pick(self._example, None, everything, **PRIVATE)
+        live = [self.difference, *self.weights]
+        for box in (self.caption, self.new_caption):
+            box.change(self._typed, typing, live, trigger_mode="always_last", **QUIET)
+        # In the browser, since an answer from here could come when something is typed already.
+        self.caption.blur(None, [self.caption, self.new_caption], self.new_caption, js=_COPY_JS)
+        protected = self.difference.protect(self._protected, typing, live, **QUIET)
+        for changed in (protected.then, self.stage.input):
+            changed(self._looked_again, asked, self.stage, **UNSEEN)
+        self.model.change(self._limits, self.model, self.limits, **PRIVATE)
+        self.preset.change(preset_values, self.preset, self.widgets, **QUIET)
+        for button, run in ((self.look, self._looked), (self.edit, self._edited)):
+            started = button.click(self._started, None, [self.look, self.edit, self.cancel, self.note], **QUIET)
+            done = started.then(run, asked, everything, show_progress_on=self.note, **AT_THE_MODEL)
+            done.then(fn=None, js=_SCROLL_JS)
+            self.cancel.click(self._cancelled, None, everything, cancels=[done], **QUIET)
+        self.new_caption.submit(js="() => document.querySelector('#edit').click()", fn=None)
+        self.strip.pick(self._picked, None, everything, **QUIET)
+        self.undo.click(self._undone, None, everything, **QUIET)
+        self.redo.click(self._redone, None, everything, **QUIET)
+        self.mask_file.upload(self._mask_loaded, self.mask_file, [*everything, self.mask_file], **PRIVATE)
+        saved = self.stage.save(
+            self._mask_saved, asked, [self.file, self.note], show_progress_on=self.note, **AT_THE_MODEL
+        )
+        taken = self.download.click(self._downloaded, [self.kind, self.recipe], [self.file, self.note], **PRIVATE)
+        for ready in (saved, taken):
+            ready.success(fn=None, js=_FETCH_JS)
+        self.blocks.unload(self._left)
+
+    def _open_door(self) -> None:
+        """Endpoints for programs; on the page their parts are not to be seen."""
+        photo, settings = gr.File(visible=False), gr.JSON(visible=False)
+        caption, new_caption, model = (gr.Textbox(visible=False) for _ in range(3))
+        file, verdict = gr.File(visible=False), gr.JSON(visible=False)
+        shared: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+        asked = [photo, caption, new_caption, settings, model]
+        gr.Button(visible=False).click(self._edit_for_program, asked, [file, verdict], api_name="edit", **shared)
+        gr.Button(visible=False).click(self._mask_for_program, asked, file, api_name="mask", **shared)
+
+    def _edit_for_program(
+        self, request: gr.Request, photo: str, caption: str, new_caption: str, settings: Any, model: str
+    ) -> tuple[str, dict[str, Any]]:
+        """Edits a photo: the edit as a PNG file, and its figures and warnings.
+
+        `settings` are those of docs/reference.md by name, `model` is one of those given at the start.
+        """
+        with _plainly():
+            edit, path = self.actions.edit_file(
+                self._visit(request), photo, caption, new_caption, settings or {}, model or None
+            )
+        return str(path), {"metrics": words.finite(edit.metrics), "warnings": list(edit.warnings)}
+
+    def _mask_for_program(
+        self, request: gr.Request, photo: str, caption: str, new_caption: str, settings: Any, model: str
+    ) -> str:
+        """Where an edit would begin, as a PNG file of the photo's size; arguments are those of `edit`."""
+        with _plainly():
+            return str(
+                self.actions.mask_file(self._visit(request), photo, caption, new_caption, settings or {}, model or None)
+            )
+
+    def _visit(self, request: gr.Request) -> Visit:
+        if not request.session_hash:
+            raise gr.Error("expected a session; open the page, or use gradio_client")
+        return self.visits.of(str(request.session_hash))
+
+    def _opened(self, request: gr.Request, path: str | None, caption: str) -> dict[Any, Any]:
+        visit = self._visit(request)
+        if path is None:
+            return {}
+        shown = told(lambda: self.actions.open(visit, path, caption=caption))
+        return {**self._show(visit, shown), self.photo_file: None}
+
+    def _example(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
+        visit = self._visit(request)
+        return self._show(visit, told(lambda: self.actions.open_example(visit, int(event.number))))
+
+    def _typed(self, request: gr.Request, caption: str, new_caption: str, model: str, *weights: float) -> list[Any]:
+        typed = self.actions.typed(self._visit(request), caption, new_caption, model, weights)
+        return [typed.difference, *_sliders(typed.weights)]
+
+    def _protected(
+        self, request: gr.Request, event: gr.EventData, caption: str, new_caption: str, model: str, *weights: float
+    ) -> list[Any]:
+        self._visit(request).toggle_protection(str(event.word))
+        return self._typed(request, caption, new_caption, model, *weights)
+
+    def _proposed(self, request: gr.Request, caption: str, model: str) -> Any:
+        visit = self._visit(request)
+        found = None if caption.strip() else self.actions.propose(visit, model)
+        visit.proposed = found or ""
+        return gr.update(visible=found is not None, value=f"Use “{found}”, which the model sees")
+
+    def _accepted(self, request: gr.Request, new_caption: str) -> list[Any]:
+        proposed = self._visit(request).proposed
+        return [proposed, new_caption if new_caption.strip() else proposed, gr.update(visible=False)]
+
+    def _limits(self, name: str) -> str:
+        """What a model knows, folded away."""
+        shown = told(lambda: Shown(self.actions.models.limits(name)))
+        title = escape(self.actions.models.title(name))
+        summary = f"<summary>What this model knows: {title}</summary>"
+        return f"<details>{summary}<p class='hint'>{escape(shown.note)}</p></details>"
+
+    def _started(self, request: gr.Request) -> list[Any]:
+        self._visit(request).start()
+        return [
+            gr.update(visible=False),
+            gr.update(visible=False),
+            gr.update(visible=True),
+            words.note("Waiting for the model"),
+        ]
+
+    def _cancelled(self, request: gr.Request) -> dict[Any, Any]:
+        visit = self._visit(request)
+        visit.cancel()
+        return self._show(visit, Shown("Stopped. Nothing is lost: go on whenever you like."))
+
+    def _looked(self, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> dict[Any, Any]:
+        return self._run(self.actions.look, values, request, progress)
+
+    def _edited(self, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> dict[Any, Any]:
+        return self._run(self.actions.edit, values, request, progress)
+
+    def _run(
+        self, action: Callable[..., Shown], values: Sequence[Any], request: gr.Request, progress: gr.Progress
+    ) -> dict[Any, Any]:
+        visit = self._visit(request)
+        shown = told(lambda: action(visit, self._asked(values), _tell(progress)))
+        return self._show(visit, shown)
+
+    def _looked_again(self, request: gr.Request, *values: Any) -> Any:
+        mask = self.actions.look_again(self._visit(request), self._asked(values))
+        return gr.skip() if mask is None else gr.update(mask=url_of(mask))
+
+    def _picked(self, request: gr.Request, event: gr.EventData) -> dict[Any, Any]:
+        visit = self._visit(request)
+        return self._show(visit, told(lambda: self.actions.go(visit, int(event.number))))
+
+    def _undone(self, request: gr.Request) -> dict[Any, Any]:
+        visit = self._visit(request)
+        return self._show(visit, told(lambda: self.actions.undo(visit)))
+
+    def _redone(self, request: gr.Request) -> dict[Any, Any]:
+        visit = self._visit(request)
+        return self._show(visit, told(lambda: self.actions.redo(visit)))
+
+    def _mask_loaded(self, request: gr.Request, path: str | None) -> dict[Any, Any]:
+        visit = self._visit(request)
+        if path is None:
+            return {}
+        return {**self._show(visit, told(lambda: self.actions.load_mask(visit, path))), self.mask_file: None}
+
+    def _mask_saved(self, request: gr.Request, progress: gr.Progress = gr.Progress(), *values: Any) -> list[Any]:
+        visit = self._visit(request)
+        visit.start()
+        return self._file(lambda: self.actions.save_mask(visit, self._asked(values), _tell(progress)))
+
+    def _downloaded(self, request: gr.Request, kind: str, recipe: bool) -> list[Any]:
+        visit = self._visit(request)
+        return self._file(lambda: self.actions.download(visit, kind, recipe=recipe))
+
+    @staticmethod
+    def _file(make: Callable[[], Path]) -> list[Any]:
+        made: list[Path] = []
+
+        def action() -> Shown:
+            made.append(make())
+            return Shown()
+
+        shown = told(action)
+        return [str(made[0]) if made else None, words.note(shown.note, shown.kind)]
+
+    def _left(self, request: gr.Request) -> None:
+        self.visits.leave(str(request.session_hash))
+
+    def _asked(self, values: Sequence[Any]) -> Asked:
+        caption, new_caption, strokes, model, region, *rest = values
+        return Asked(
+            caption or "", new_caption or "", strokes or "", model, rest[:WEIGHTS], rest[WEIGHTS:], region or ""
+        )
+
+    # What the page shows
+
+    def _show(self, visit: Visit, shown: Shown) -> dict[Any, Any]:
+        """The whole page after an action."""
+        edit = visit.history.shown
+        updates: dict[Any, Any] = {
+            self.drop_area: gr.update(visible=visit.photo is None),
+            self.stage: self._stage(visit, shown),
+            self.note: words.note(shown.note, shown.kind),
+            self.outcome: gr.update(visible=bool(visit.history.edits)),
+            self.take: gr.update(visible=edit is not None),
+            self.elsewhere: gr.update(visible=edit is not None),
+            **dict(zip(self.ways, self.actions.ways(visit), strict=True)),
+            self.moves: gr.update(visible=bool(visit.history.edits)),
+            self.other: gr.update(visible=visit.photo is not None),
+            self.verdict: words.verdict(edit.metrics, edit.warnings) + words.measures(edit.metrics) if edit else "",
+            self.strip: _strip(visit),
+            self.undo: gr.update(interactive=visit.history.can_undo),
+            self.redo: gr.update(interactive=visit.history.can_redo),
+            self.look: gr.update(visible=True),
+            self.edit: gr.update(visible=True),
+            self.cancel: gr.update(visible=False),
+        }
+        if shown.caption is not None and shown.new_caption is not None:
+            model = shown.model or self.actions.models.names[0]
+            typed = self.actions.typed(visit, shown.caption, shown.new_caption, model, ())
+            updates |= {
+                self.caption: shown.caption,
+                self.new_caption: shown.new_caption,
+                self.difference: typed.difference,
+            }
+            updates |= dict(zip(self.weights, _sliders({**typed.weights, **(shown.weights or {})}), strict=True))
+        if shown.caption is not None or shown.strokes is not None:
+            updates[self.proposal] = gr.update(visible=False)
+        for box, value in ((self.region, shown.region), (self.model, shown.model)):
+            if value is not None:
+                updates[box] = value
+        if shown.form is not None:
+            updates |= dict(zip(self.widgets, shown.form, strict=True))
+        return updates
+
+    def _stage(self, visit: Visit, shown: Shown) -> Any:
+        if visit.photo is None:
+            return gr.HTML(visible=False)
+        shots = [{"label": "Photo", "url": url_of(visit.preview)}]
+        shots += [
+            {"label": f"Edit {e.number}: {e.request.new_caption}", "url": url_of(e.preview)}
+            for e in visit.history.edits
+        ]
+        edit = visit.history.shown
+        current = 0 if edit is None else 1 + visit.history.edits.index(edit)
+        props: dict[str, Any] = {
+            "visible": True,
+            "photo": url_of(visit.preview),
+            "size": list(fit(visit.photo.size)),
+            "shots": shots,
+            "current": current,
+            "heat": [{"word": word, "url": url_of(path)} for word, path in edit.heat] if edit else [],
+            "turn": uuid4().hex,
+        }
+        if shown.strokes is not None:
+            props["value"] = shown.strokes
+        if shown.mask is not None or shown.strokes is not None:
+            props["mask"] = url_of(shown.mask) if shown.mask else ""
+        if shown.view is not None:
+            props["view"] = shown.view
+        return gr.update(**props)
+
+
+def _widget(field: Field) -> Any:
+    about: dict[str, Any] = {"label": field.label, "info": field.info, "elem_id": f"set-{field.name.replace('_', '-')}"}
+    value = field.show(field.default)
+    if field.widget == "slider":
+        return gr.Slider(
+            field.option.least,
+            field.option.most,
+            value,
+            step=0.005 if field.name == "feather" else 0.05,
+            buttons=[],
+            **about,
+        )
+    if field.widget == "number":
+        whole = field.option.kind.name == "whole"
+        bounds = {"minimum": field.option.least, "maximum": field.option.most}
+        known: dict[str, Any] = {name: bound for name, bound in bounds.items() if abs(bound) < float("inf")}
+        return gr.Number(value, precision=0 if whole else None, **known, **about)
+    if field.widget == "switch":
+        return gr.Checkbox(value, **about)
+    if field.widget == "choice":
+        return gr.Dropdown(list(field.option.names()), value=value, **about)
+    return gr.Textbox(value, lines=1, max_lines=1, **about)
+
+
+def _sliders(weights: dict[str, float]) -> list[Any]:
+    """Updates of the sliders for new words; those that are not needed are put away."""
+    shown = list(weights.items())[:WEIGHTS]
+    used = [gr.update(visible=True, label=f"Strength of “{word}”", value=value) for word, value in shown]
+    return used + [gr.update(visible=False)] * (WEIGHTS - len(used))
+
+
+def _strip(visit: Visit) -> str:
+    """The photo and its edits as a row of buttons."""
+    items = [(PHOTO, visit.preview, "Photo")]
+    items += [(edit.number, edit.thumbnail, edit.request.new_caption) for edit in visit.history.edits]
+    buttons = "".join(
+        _thumbnail(number, path, text, f" aria-pressed='{str(number == visit.history.current).lower()}'")
+        for number, path, text in items
+    )
+    return f"<ol class='strip'>{buttons}</ol>"
+
+
+def _examples(pictures: Sequence[tuple[str, Path]]) -> str:
+    items = "".join(_thumbnail(number, path, title) for number, (title, path) in enumerate(pictures))
+    return f"<p class='hint'>No photo at hand? Start with this one.</p><ol class='strip'>{items}</ol>"
+
+
+def _thumbnail(number: int, path: Path, text: str, more: str = "") -> str:
+    return (
+        f"<li><button type='button' data-number='{number}'{more}>"
+        f"<img src='{escape(url_of(path), quote=True)}' alt=''><span>{escape(text)}</span></button></li>"
+    )
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """What is refused reaches a program as one sentence."""
+    try:
+        yield
+    except EditRealError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def _tell(progress: gr.Progress) -> Callable[[str, int, int], None]:
+    def tell(phase: str, done: int, total: int) -> None:
+        progress((done, total), desc=PHASES.get(phase, phase), unit="steps")
+
+    return tell
+
+
+_HEADER = (
+    "<header><h1>edit-real</h1>"
+    "<p>Change a photo by changing its caption. What the words leave alone stays as it was.</p></header>"
+)
+_WORDS_JS = """element.addEventListener('click', (event) => {
+  const word = event.target.closest('button.word');
+  if (word) trigger('protect', { word: word.dataset.word });
+});"""
+_STRIP_JS = """element.addEventListener('click', (event) => {
+  const button = event.target.closest('button[data-number]');
+  if (button) trigger('pick', { number: Number(button.dataset.number) });
+});"""
+_COPY_JS = "(caption, changed) => changed && changed.trim() ? changed : caption"
+_SCROLL_JS = """() => { if (window.innerWidth <= 900) document.querySelector('#stage')?.scrollIntoView(); }"""
+_FETCH_JS = """() => { const link = document.querySelector('#file a, a#file, #file'); if (link) link.click(); }"""

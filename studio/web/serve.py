@@ -1,0 +1,182 @@
+"""The start of the page: a server on this machine, with a folder of its own, that tells nobody anything."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from backbones.errors import EditRealError
+from studio.web.actions import Actions
+from studio.web.examples import examples
+from studio.web.gate import Gate
+from studio.web.models import Models
+from studio.web.visit import THUMBNAIL, Visits, page_picture
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+MOST_UPLOAD = 60_000_000  # bytes
+LONGEST_QUEUE = 16
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Door:
+    """Who may come in.
+
+    Attributes:
+        host: The address that the server listens at.
+        port: Its port; None is the first that is free.
+        password: That visitors are asked for; None asks for none.
+    """
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    password: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        return self.host in LOOPBACK
+
+
+def check_door(host: str, port: int | None, password: str | None, *, no_password: bool) -> Door:
+    """The door that was asked for.
+
+    Raises:
+        EditRealError: Other machines could come in, and nothing is said of a password.
+    """
+    if password is not None and (no_password or not password.strip()):
+        raise EditRealError("expected a password of some letters, or --no-password, got neither or both; give one")
+    if host not in LOOPBACK and password is None and not no_password:
+        raise EditRealError(
+            f"expected --password or --no-password beside --host {host}, since other machines can reach the page there"
+        )
+    return Door(host, port, password)
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder that only this user can read, in which Gradio keeps its files; it is gone after the block."""
+    settings = {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_RUN_HISTORY": "False",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    folder = Path(tempfile.mkdtemp(prefix="edit-real-"))
+    found = {name: os.environ.get(name) for name in (*settings, "GRADIO_TEMP_DIR")}
+    os.environ.update(settings, GRADIO_TEMP_DIR=str(folder))
+    try:
+        yield folder
+    finally:
+        for name, value in found.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running(models: Models, door: Door | None = None, *, open_browser: bool = False) -> Iterator[str]:
+    """The page, served until the block ends.
+
+    Yields:
+        Its address.
+    """
+    door = door or Door()
+    with ExitStack() as stack:
+        folder = stack.enter_context(own_folder())
+        page_class = _page_class()
+        visits = Visits(folder)
+        stack.callback(visits.close)
+        offered = examples()
+        pictures = [(one.title, page_picture(Image.fromarray(one.load()), folder, THUMBNAIL)) for one in offered]
+        page = page_class(Actions(models, offered), visits, pictures, door=door.is_local)
+        stop = threading.Event()
+        threading.Thread(target=_sweep, args=(visits, stop), daemon=True).start()
+        stack.callback(stop.set)
+        page.blocks.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, api_open=False)
+        try:
+            _, address, _ = page.blocks.launch(**_launch_settings(door, open_browser))
+        except OSError as error:
+            raise EditRealError(f"cannot listen at {door.host} ({error}); choose another --port or --host") from error
+        stack.callback(page.blocks.close, verbose=False)
+        yield address
+
+
+def serve(names: Sequence[str], door: Door, *, open_browser: bool) -> None:
+    """Serves the page until it is interrupted."""
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    _page_class()
+    models = Models(names)
+    models.editor(models.names[0])
+    with running(models, door, open_browser=open_browser) as address:
+        print(f"edit-real is at {address} (Ctrl+C ends it)", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("ended; its files are gone")
+
+
+def _page_class() -> Any:
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise EditRealError("the page needs Gradio; pip install 'edit-real[web]'") from error
+    from studio.web.page import Page
+
+    return Page
+
+
+def _launch_settings(door: Door, open_browser: bool) -> dict[str, Any]:
+    from starlette.middleware import Middleware
+
+    from studio.web.look import theme
+
+    gate = Middleware(
+        Gate,
+        most_upload=MOST_UPLOAD + 1_000_000,
+        hosts=[*LOOPBACK] if door.is_local else [],
+        calls=door.is_local,
+    )
+    return {
+        "server_name": door.host,
+        "server_port": door.port,
+        "inbrowser": open_browser,
+        "auth": None
+        if door.password is None
+        else lambda _, given: secrets.compare_digest(given.encode(), door.password.encode()),
+        "auth_message": "Any name will do; the password is the one that was set at the start.",
+        "prevent_thread_lock": True,
+        "quiet": True,
+        "share": False,
+        "show_error": False,
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "allowed_paths": [],
+        "max_file_size": MOST_UPLOAD,
+        "max_threads": 16,
+        "state_session_capacity": 200,
+        "app_kwargs": {"middleware": [gate]},
+        "theme": theme(),
+        "css": (HERE / "style.css").read_text(encoding="utf-8"),
+        "js": (HERE / "page.js").read_text(encoding="utf-8"),
+    }
+
+
+def _sweep(visits: Visits, stop: threading.Event) -> None:
+    while not stop.wait(30):
+        visits.sweep()
