@@ -96,7 +96,23 @@ def open_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS) -> Photo:
     raise EditRealError(f"expected a path, a PIL image or a NumPy array as the photo, got {type(source).__name__}")
 
 
+def check_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> None:
+    """Refuses what `open_photo` would refuse by the file's head alone, in no time.
+
+    Raises:
+        EditRealError: There is no such file, it is no photo by its head, or it is larger than `max_pixels`.
+    """
+    with _opened(path, max_pixels) as image:
+        _check_pixels(*image.size, max_pixels, str(path))
+
+
 def _from_file(path: Path, max_pixels: int) -> Photo:
+    with _opened(path, max_pixels) as image:
+        return _from_image(image, path.absolute(), max_pixels, str(path))
+
+
+def _opened(path: Path, max_pixels: int) -> Image.Image:
+    """The image of a file, whose head alone has been read."""
     try:
         if not path.is_file():
             found = "a folder" if path.is_dir() else "no such file"
@@ -112,7 +128,7 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
     try:
         with _quiet():
             Image.init()
-            opened = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
+            return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise EditRealError(
@@ -122,8 +138,6 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
         raise EditRealError(
             f"cannot read {path} as a photo: it is damaged or in none of the formats {', '.join(_FORMATS)}"
         ) from error
-    with opened:
-        return _from_image(opened, path.absolute(), max_pixels, str(path))
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> Photo:

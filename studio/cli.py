@@ -14,6 +14,7 @@ COMMANDS = {
     "invert": "Invert PHOTO once and save it, for `edit --trajectory`.",
     "attention": "Show where the model sees each word of CAPTION in PHOTO.",
     "compare": "Edit PHOTO and inpaint it with the same words: pictures, figures and a page with a slider.",
+    "batch": "Edit many photos by a list of jobs, each exactly once: folders, a ledger and a contact sheet.",
     "demo": "Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion.",
     "models": "Say which models there are and what the bundled one knows.",
 }
