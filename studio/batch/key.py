@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from backbones.errors import EditRealError
-from backbones.photo import check_photo
 from editing.version import __version__
 from studio.batch.jobs import Job
 
@@ -68,16 +67,6 @@ def mask_hashes(job: Job) -> dict[str, str]:
     """The hashes of those masks that the job names."""
     paths = {name: getattr(job.settings, name) for name in MASKS}
     return {name: file_hash(Path(path), f"a picture as {name}") for name, path in paths.items() if path is not None}
-
-
-def photo_hash(path: Path) -> str:
-    """SHA-256 in hex of a photo's file, once its head says that it is a photo.
-
-    Raises:
-        EditRealError: It is none, or cannot be read.
-    """
-    check_photo(path)
-    return file_hash(path, "a photo")
 
 
 def file_hash(path: Path, what: str) -> str:

@@ -46,7 +46,7 @@ class Outcome:
 
 def failed(row: int, key: str | None, error: Exception) -> Outcome:
     """The outcome of a row that raised an error."""
-    if isinstance(error, EditRealError):
+    if isinstance(error, EditRealError | OSError):
         return Outcome(row, key, reason=str(error))
     reason = f"an unexpected {type(error).__name__}: {reason_of(error)}"
     if type(error).__name__ == "OutOfMemoryError":

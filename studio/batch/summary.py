@@ -112,4 +112,4 @@ def _common(sentence: str, line: Mapping[str, Any]) -> str:
     if photo := str(line.get("photo", "")):
         sentence = re.sub(rf"[^\s'\"]*{re.escape(photo)}", "PHOTO", sentence)
     sentence = re.sub(r"(?<![\w])(['\"]).*?\1(?!\w)", "'...'", sentence)
-    return re.sub(r"\d[\d.]*", "N", sentence)
+    return re.sub(r"(?<![\w-])\d[\d.]*", "N", sentence)

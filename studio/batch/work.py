@@ -17,13 +17,13 @@ from PIL import Image
 
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
-from backbones.photo import Photo, open_photo
+from backbones.photo import Photo, check_photo, open_photo
 from backbones.saving import write_picture
 from editing.checks import check_request
 from editing.editor import Editor
 from editing.result import EditResult
 from studio.batch.jobs import Job
-from studio.batch.key import Maker, content_key, mask_hashes, photo_hash
+from studio.batch.key import Maker, content_key, file_hash, mask_hashes
 from studio.batch.outcome import Outcome, failed, failed_to_write
 from studio.batch.store import Store, open_store
 from studio.output import read_dtype
@@ -170,7 +170,8 @@ def open_group(desk: Desk, group: Group) -> Opened:
     pending: list[tuple[Job, str]] = []
     path = group.jobs[0].photo
     try:
-        before, hashed = path.stat() if path.is_file() else None, photo_hash(path)
+        check_photo(path)
+        before, hashed = path.stat(), file_hash(path, "a photo")
     except Exception as error:
         return Opened([failed(job.row, None, error) for job in group.jobs])
     for job in group.jobs:
@@ -189,7 +190,7 @@ def open_group(desk: Desk, group: Group) -> Opened:
     try:
         photo = open_photo(path)
         after = path.stat()
-        if before is None or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise EditRealError(f"expected {path} to stay as it is, but it was changed while it was read; run again")
     except Exception as error:
         return Opened([*settled, *(failed(job.row, None, error) for job, _ in pending)])
