@@ -37,9 +37,9 @@ def test_a_row_is_there_when_it_is_whole(store: Store) -> None:
 
 
 def test_a_row_that_fails_on_the_way_leaves_nothing(store: Store) -> None:
+    nothing: dict[str, str] = {}
     with pytest.raises(KeyError), store.publish(KEY, {}) as folder:
-        (folder / "image.png").write_text("half")
-        raise KeyError
+        (folder / "image.png").write_text("half" + nothing["the other half"])
     assert store.record(KEY) is None and store.read(f"{place(KEY)}/image.png") is None
 
 
