@@ -28,8 +28,10 @@ header p { margin: 0; }
 .bar .slide { flex: 1 1 16rem; }
 .bar .slide input { flex: 1; min-width: 0; }
 .bar input[type=search], .bar select { font: inherit; padding: .15rem .4rem; }
-.bar input[type=search] { width: 11rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.1rem;
+.bar .find { flex: 1 1 8rem; max-width: 16rem; }
+.bar .find input { width: 100%; }
+.cards { display: grid; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.1rem;
   padding-top: 1rem; }
 .card { margin: 0; min-width: 0; content-visibility: auto; contain-intrinsic-size: auto 22rem; }
 .card[hidden] { display: none; }
@@ -79,6 +81,7 @@ search.addEventListener("input", choose);
 choose();
 """
 
+FIGURES = ("mask_share", "change_inside")  # of those in a result, what a card shows
 KINDS = {"failed": "failed", "warned": "with a warning", "fine": "without one"}
 
 
@@ -129,7 +132,7 @@ def contact_sheet(
 <div class="bar"><label class="slide"><span>edit</span><input type="range" min="0" max="100" step="any" value="50"
 aria-label="how much of the photos is shown"><span>photo</span></label>
 <label>show <select><option value="">all</option>{choices}</select></label>
-<label><input type="search" placeholder="words, names, rows" aria-label="search"></label>
+<label class="find"><input type="search" placeholder="words or names" aria-label="search"></label>
 <span class="faint" id="shown"></span></div>
 <main class="cards">
 {"".join(map(card, lines))}</main>
@@ -140,7 +143,7 @@ aria-label="how much of the photos is shown"><span>photo</span></label>
 def card(line: Mapping[str, Any]) -> str:
     """A row: its pictures, what was asked, and what there is to say."""
     title = escape(" · ".join(str(part) for part in (f"row {line['row']}", line.get("name"), line["photo"]) if part))
-    words = f"<p class='words'>{changed_words(line.get('caption', ''), line.get('new_caption', ''))}</p>"
+    words = asked(line)
     if line["status"] != DONE:
         reason = f"<p>{escape(line['reason'])}</p>"
         told = f"<figcaption><p>{title}</p>{words}{reason}</figcaption>"
@@ -149,14 +152,22 @@ def card(line: Mapping[str, Any]) -> str:
     kind = kind_of(line)
     troubles = "".join(f"<p>{escape(warning)}</p>" for warning in line["warnings"])
     trouble = f"<div class='trouble'>{troubles}</div>" if troubles else ""
-    figures = escape(format_metrics({key: value for key, value in line["metrics"].items() if value is not None}))
-    links = [(line["image"], "image"), ("mask.png", "mask"), (RESULT, "all of it")]
-    linked = " · ".join(f"<a href='{folder}/{escape(name)}' target='_blank'>{text}</a>" for name, text in links)
+    figures = format_metrics({name: line["metrics"][name] for name in FIGURES if line["metrics"][name] is not None})
+    links = [(line["image"], "image"), ("mask.png", "mask"), (line["sheet"], "sheet"), (RESULT, "figures")]
+    linked = " · ".join(f"<a href='{folder}/{escape(name)}' target='_blank'>{text}</a>" for name, text in links if name)
     return f"""<figure class='card' data-kind='{kind}'><div class="pair"><img src="{folder}/after.jpg" loading="lazy"
 alt="{escape(line["new_caption"])}" draggable="false"><img class="before" src="{folder}/before.jpg" loading="lazy"
 alt="" draggable="false"></div><figcaption>{words}<p>{title}</p>{trouble}
-<p class="faint">{figures}</p><p>{linked}</p></figcaption></figure>
+<p class="faint">{escape(figures)}</p><p>{linked}</p></figcaption></figure>
 """
+
+
+def asked(line: Mapping[str, Any]) -> str:
+    """The two captions as HTML, as far as the row has them."""
+    caption, new_caption = line.get("caption"), line.get("new_caption")
+    if not caption or not new_caption:
+        return ""
+    return f"<p class='faint'>{escape(caption)} →</p><p class='words'>{changed_words(caption, new_caption)}</p>"
 
 
 def changed_words(caption: str, new_caption: str) -> str:

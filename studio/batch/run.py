@@ -88,6 +88,7 @@ def line_of(job: Job, outcome: Outcome) -> dict[str, Any]:
         "key": outcome.key,
         "folder": place(str(outcome.key)),
         "image": record["image"],
+        "sheet": record["sheet"],
         "metrics": record["metrics"],
         "warnings": record["warnings"],
     }

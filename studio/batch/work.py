@@ -262,6 +262,7 @@ def describe(desk: Desk, job: Job, key: str, hashed: str, result: EditResult) ->
         "metrics": for_json(result.metrics),
         "warnings": list(result.warnings),
         "image": f"image{desk.setup.suffix}",
+        "sheet": "sheet.png" if desk.setup.sheet else None,
     }
 
 

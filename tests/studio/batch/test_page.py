@@ -23,7 +23,8 @@ def done(row: int, *warnings: str, held: float | None = 20.0) -> dict[str, Any]:
         "key": "ab" * 16,
         "folder": "results/ab/" + "ab" * 16,
         "image": "image.png",
-        "metrics": {"outside_psnr": held, "mask_share": 12.0},
+        "sheet": None,
+        "metrics": {"outside_psnr": held, "mask_share": 12.0, "change_inside": None},
         "warnings": list(warnings),
     }
 
