@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from studio.batch.outcome import Outcome
@@ -24,7 +24,7 @@ class Machines:
     address: str | None = None
 
 
-def on_this_machine(groups: Sequence[Group], setup: Setup, machines: Machines) -> Iterator[Outcome]:
+def on_this_machine(groups: Sequence[Group], setup: Setup, machines: Machines) -> Generator[Outcome, None, None]:
     """One process for each core or graphics card, without anything else to install."""
     workers = machines.workers or default_workers(setup.model, setup.device, setup.threads)
     if min(workers, len(groups)) > 1:
@@ -34,13 +34,16 @@ def on_this_machine(groups: Sequence[Group], setup: Setup, machines: Machines) -
         yield from edit_groups(desk, groups)
 
 
-def on_ray(groups: Sequence[Group], setup: Setup, machines: Machines) -> Iterator[Outcome]:
+def on_ray(groups: Sequence[Group], setup: Setup, machines: Machines) -> Generator[Outcome, None, None]:
     """Ray Data, on this machine or on a cluster at an address."""
-    return edit_on_ray(groups, setup, machines.workers, machines.address)
+    yield from edit_on_ray(groups, setup, machines.workers, machines.address)
 
 
-Engine = Callable[[Sequence[Group], Setup, Machines], Iterator[Outcome]]
-"""`(groups, setup, machines)` to the outcome of every row, in any order, at least once."""
+Engine = Callable[[Sequence[Group], Setup, Machines], Generator[Outcome, None, None]]
+"""`(groups, setup, machines)` to the outcome of every row, in any order, at least once.
+
+Closed early, it has ended what it started.
+"""
 
 ENGINES: dict[str, Engine] = {"local": on_this_machine, "ray": on_ray}
 """By the name that `--engine` has for it."""

@@ -24,10 +24,14 @@ class Ledger:
             store.write(NAME, whole)
         self.lines = [line for line in map(_parse, whole.splitlines()) if line is not None]
 
-    def failures(self) -> dict[str, str]:
-        """The reasons of the rows that failed last time, by their results' names."""
+    def failures(self) -> dict[str, tuple[str, str]]:
+        """Reason and trace of the rows that failed last time, by their results' names."""
         last = {line["key"]: line for line in self.lines if line.get("key")}
-        return {key: str(line.get("reason")) for key, line in last.items() if line.get("status") == FAILED}
+        return {
+            key: (str(line.get("reason")), str(line.get("trace", "")))
+            for key, line in last.items()
+            if line.get("status") == FAILED
+        }
 
     def add(self, line: Mapping[str, Any]) -> None:
         """One more line, kept for good before this returns."""

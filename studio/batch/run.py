@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from studio.batch.engines import ENGINES, Machines
-from studio.batch.jobs import Job, Jobs
+from studio.batch.jobs import Fault, Job, Jobs
 from studio.batch.ledger import DONE, FAILED, Ledger
 from studio.batch.outcome import Outcome
 from studio.batch.page import write_pages
@@ -53,25 +53,24 @@ def run_batch(
     with store.locked(), _ended_by_terminate():
         ledger = Ledger(store)
         setup = replace(setup, failures={} if retry_failed else ledger.failures())
-        outcomes = {fault.row: Outcome(fault.row, reason=fault.reason) for fault in jobs.faults}
-        by_row = {job.row: job for job in jobs.jobs}
+        lines = {fault.row: _line_of_fault(fault) for fault in jobs.faults}
+        by_row, edited = {job.row: job for job in jobs.jobs}, 0
         told = {line.get("row"): line for line in ledger.lines}
-        with closing(_Bar(len(jobs), len(jobs.faults), shown=progress)) as bar:
-            groups = group_jobs(jobs.jobs)
-            for outcome in ENGINES[engine](groups, setup, machines or Machines()) if groups else ():
-                if outcome.row in outcomes:  # a cluster may do a row again
+        work = ENGINES[engine](group_jobs(jobs.jobs), setup, machines or Machines())
+        with closing(work) as outcomes, closing(_Bar(len(jobs), len(jobs.faults), shown=progress)) as bar:
+            for outcome in outcomes if by_row else ():
+                if outcome.row in lines:  # a cluster may do a row again
                     continue
-                outcomes[outcome.row] = outcome
-                line = line_of(by_row[outcome.row], outcome)
+                line = lines[outcome.row] = line_of(by_row[outcome.row], outcome)
                 if told.get(outcome.row) != line:
                     ledger.add(line)
+                edited += outcome.done and not outcome.before
                 bar.advance(outcome)
-        lines = [*(line_of(by_row[row], outcomes[row]) for row in by_row), *map(_line_of_fault, jobs.faults)]
-        lines.sort(key=lambda line: int(line["row"]))
-        ledger.rewrite(lines)
-        summary = summarize(lines, outcomes, seconds=time.monotonic() - started)
+        ordered = [lines[row] for row in sorted(lines)]
+        ledger.rewrite(ordered)
+        summary = summarize(ordered, edited, seconds=time.monotonic() - started)
         write_summary(store, summary)
-        write_pages(store, lines)
+        write_pages(store, ordered)
     return summary
 
 
@@ -94,7 +93,7 @@ def line_of(job: Job, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _line_of_fault(fault: Any) -> dict[str, Any]:
+def _line_of_fault(fault: Fault) -> dict[str, Any]:
     return {"row": fault.row, "photo": fault.shown, "status": FAILED, "key": None, "reason": fault.reason}
 
 

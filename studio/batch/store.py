@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from backbones.errors import EditRealError
 from backbones.saving import written_whole
+from studio.batch.outcome import StoppedError
 
 RESULT = "result.json"
 RESULTS = "results"
@@ -149,7 +150,10 @@ class FolderStore:
                 os.rename(draft, target)
 
     def full(self) -> bool:
-        return shutil.disk_usage(self.folder).free < LEAST_ROOM
+        try:
+            return shutil.disk_usage(self.folder).free < LEAST_ROOM
+        except OSError:
+            return False
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -160,7 +164,7 @@ class FolderStore:
             raise EditRealError(f"cannot read {self.folder / name} ({error}); check its permissions") from error
 
     def write(self, name: str, content: bytes) -> None:
-        with written_whole(self.folder / name, remedy="make room or choose another folder") as draft:
+        with written_whole(self.folder / name, remedy="make room or see to the disk") as draft:
             draft.write_bytes(content)
             _sync(draft)
         _sync(self.folder)
@@ -172,7 +176,7 @@ class FolderStore:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise EditRealError(f"cannot write {self.folder / name} ({error})") from error
+            raise StoppedError(f"cannot write {self.folder / name} ({error}); make room or see to the disk") from error
 
 
 class ObjectStore:
@@ -195,8 +199,10 @@ class ObjectStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        yield
-        self._upload()
+        try:
+            yield
+        finally:
+            self._upload()
 
     def record(self, key: str) -> dict[str, Any] | None:
         record = _parse(self.read(f"{place(key)}/{RESULT}"))

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from studio.batch.ledger import DONE
-from studio.batch.outcome import Outcome
 from studio.batch.store import Store
 
 NAME = "summary.json"
@@ -67,10 +66,9 @@ class Summary:
             yield f"  {len(reason.rows):>5}  {reason.text} (row {named})"
 
 
-def summarize(lines: Sequence[Mapping[str, Any]], outcomes: Mapping[int, Outcome], *, seconds: float) -> Summary:
-    """The summary of all lines and of this run's outcomes by row."""
+def summarize(lines: Sequence[Mapping[str, Any]], edited: int, *, seconds: float) -> Summary:
+    """The summary of all lines, of which this run did `edited`."""
     done = [line for line in lines if line["status"] == DONE]
-    edited = sum(outcome.done and not outcome.before for outcome in outcomes.values())
     warnings = Counter(_common(str(warning), line) for line in done for warning in line["warnings"])
     return Summary(
         rows=len(lines),

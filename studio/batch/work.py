@@ -45,7 +45,7 @@ class Setup:
         threads: Of each process. An edit's last bits depend on it.
         suffix: Of the images, such as `.png`.
         sheet: Whether each result has a sheet.
-        failures: The reasons of rows that failed before and are left alone, by their results' names.
+        failures: Reason and trace of rows that failed before and are left alone, by their results' names.
     """
 
     out: str
@@ -55,7 +55,7 @@ class Setup:
     threads: int = 1
     suffix: str = ".png"
     sheet: bool = False
-    failures: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,8 @@ def open_group(desk: Desk, group: Group) -> Opened:
             if record := desk.store.record(key):
                 settled.append(Outcome(job.row, key, record, before=True))
             elif key in desk.setup.failures:
-                settled.append(Outcome(job.row, key, reason=desk.setup.failures[key], before=True))
+                reason, trace = desk.setup.failures[key]
+                settled.append(Outcome(job.row, key, reason=reason, trace=trace, before=True))
             else:
                 pending.append((job, key))
         except Exception as error:

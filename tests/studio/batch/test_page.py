@@ -71,7 +71,7 @@ def test_rows_with_one_trouble_are_one_reason() -> None:
         for row in range(9)
     ]
     lines += [failed(20, "expected 3, got 4"), done(30, "the mask is 'odd'"), done(31, "the mask is 'even'")]
-    summary = summarize(lines, {}, seconds=3.0)
+    summary = summarize(lines, 0, seconds=3.0)
     assert [(reason.text, len(reason.rows)) for reason in summary.failures] == [
         ("cannot read PHOTO at '...'; take N of UTF-8", 9),
         ("expected 3, got 4", 1),

@@ -144,9 +144,10 @@ def test_what_failed_is_left_alone_until_it_is_asked_for(
     (failed, *_) = (line for line in lines_of(out) if line["status"] == "failed")
     assert failed["reason"] == "an unexpected RuntimeError: the card fell out" and "broken" in failed["trace"]
     inversions.clear()
+    before = contents(out)
     again = run(jobs_file, out)
     assert (again.failed, again.edited, inversions) == (2, 0, [])
-    assert [line["reason"] for line in lines_of(out) if line["status"] == "failed"] == [failed["reason"]] * 2
+    assert contents(out) == before
     assert run(jobs_file, out, retry_failed=True).edited == 2
     assert {line["status"] for line in lines_of(out)} == {"done"}
 

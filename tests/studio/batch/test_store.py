@@ -104,7 +104,7 @@ def test_the_ledger_grows_and_is_put_in_order(store: Store) -> None:
     with store.locked():
         again = Ledger(store)
         assert [line["row"] for line in again.lines] == [2, 1]
-        assert again.failures() == {"k": "no"}
+        assert again.failures() == {"k": ("no", "")}
         again.rewrite([{"row": 1, "name": "rosé"}])
     content = store.read(NAME)
     assert content is not None and json.loads(content) == {"row": 1, "name": "rosé"}
