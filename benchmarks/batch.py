@@ -87,8 +87,8 @@ def apart(jobs: Jobs, setup: Setup) -> Timed:
     return Timed(len(jobs), time.monotonic() - start)
 
 
-def scaling(seconds: float, workers: int, price: float) -> list[dict[str, object]]:
-    """What numbers of rows take, by the seconds that one took with `workers` processes."""
+def scaling(seconds: float, price: float) -> list[dict[str, object]]:
+    """What numbers of rows take, by the seconds that one took here."""
     return [
         {
             "rows": f"{rows:,}",
@@ -133,7 +133,7 @@ def main(
     print(f"{workers} processes have {one.seconds / many.seconds:.2f} times the rate of one")
     print(f"{workers} processes have {threads.seconds / many.seconds:.2f} times the rate of one with {workers} threads")
     print(f"edits that share their photo's inversion take {one.seconds / alone.seconds:.2f} of what they take apart\n")
-    print(markdown(scaling(many.seconds / many.rows, workers, price)))
+    print(markdown(scaling(many.seconds / many.rows, price)))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ header p { margin: 0; }
 .bar .slide { flex: 1 1 16rem; }
 .bar .slide input { flex: 1; min-width: 0; }
 .bar input[type=search], .bar select { font: inherit; padding: .15rem .4rem; }
-.bar .find { flex: 1 1 8rem; max-width: 16rem; }
+.bar .find { flex: 1 1 7rem; max-width: 16rem; }
 .bar .find input { width: 100%; }
 .cards { display: grid; align-items: start;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.1rem;
@@ -127,15 +127,17 @@ def contact_sheet(
         f"<strong>{n}</strong>" if n == number else f'<a href="{_name(n)}">{n}</a>' for n in range(1, pages + 1)
     )
     nav = f"<nav>page {others}</nav>" if pages > 1 else ""
+    failures, edits = (
+        "".join(card(line) for line in lines if (line["status"] == DONE) is done) for done in (False, True)
+    )
     content = f"""<header><h1>Contact sheet</h1>
 <p>{sum(counts.values())} rows: {told}. The most doubtful come first.</p></header>
 <div class="bar"><label class="slide"><span>edit</span><input type="range" min="0" max="100" step="any" value="50"
 aria-label="how much of the photos is shown"><span>photo</span></label>
-<label>show <select><option value="">all</option>{choices}</select></label>
+<label><select aria-label="which rows are shown"><option value="">all rows</option>{choices}</select></label>
 <label class="find"><input type="search" placeholder="words or names" aria-label="search"></label>
 <span class="faint" id="shown"></span></div>
-<main class="cards">
-{"".join(map(card, lines))}</main>
+{"".join(f"<section class='cards'>{cards}</section>" for cards in (failures, edits) if cards)}
 {nav}"""
     return document("Contact sheet", _STYLE, content, _SCRIPT, images=BESIDE)
 
