@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from backbones.loading import find_folder
 from benchmarks.edits import Edit
 from benchmarks.methods import Method
 from studio.batch.key import file_hash, plain
 from studio.batch.ledger import Ledger
+from studio.batch.workers import weight_files
 
 ROOT = Path(__file__).parent.parent
 CODE = ("backbones", "inversion", "masks", "editing", "benchmarks")
@@ -86,8 +86,7 @@ def hash_of_all(model: str, classifier: Path | None) -> str:
         EditRealError: There is no such model.
     """
     files = [path for folder in CODE for path in sorted((ROOT / folder).rglob("*.py"))]
-    for weights in (find_folder(model), *([classifier] if classifier else [])):
-        files += [path for end in ("json", "safetensors") for path in sorted(weights.rglob(f"*.{end}"))]
+    files += [*weight_files(model), *(sorted(classifier.rglob("*.safetensors")) if classifier else [])]
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name} {file_hash(path, 'a file')}".encode())

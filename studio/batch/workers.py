@@ -10,13 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from backbones.errors import EditRealError
-from backbones.loading import find_device, find_folder
+from backbones.hub import find_folder
+from backbones.loading import find_device
+from backbones.memory import free_memory
 from studio.batch.outcome import Outcome, StoppedError
 from studio.batch.work import Group, Setup, at_desk, edit_groups
 
@@ -56,9 +58,21 @@ def default_workers(model: str, device: str | None, threads: int) -> int:
     if place.type != "cpu":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    weights = sum(file.stat().st_size for file in find_folder(model).rglob("*.safetensors"))
-    fitting = psutil.virtual_memory().available // (ROOM * weights + (1 << 30))
+    weights = sum(file.stat().st_size for file in weight_files(model))
+    fitting = free_memory(place) // (ROOM * weights + (1 << 30))
     return max(1, min(cores // threads, int(fitting)))
+
+
+def weight_files(model: str) -> list[Path]:
+    """The files that hold a model's weights; none where a single file is not there, which loading it tells.
+
+    Raises:
+        EditRealError: There is no such folder or hub id.
+    """
+    path = Path(model).expanduser()
+    if path.suffix == ".safetensors":
+        return [path] if path.is_file() else []
+    return sorted(find_folder(model).rglob("*.safetensors"))
 
 
 def edit_with_processes(groups: Sequence[Group], setup: Setup, count: int) -> Iterator[Outcome]:

@@ -139,11 +139,11 @@ def test_ctrl_c_ends_all_processes_and_says_how_to_go_on(
 
 def test_workers_suit_the_machine(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 64 << 30}))
+    monkeypatch.setattr(workers, "free_memory", lambda _: 64 << 30)
     assert default_workers(model, "cpu", threads=1) == 8
     assert default_workers(model, "cpu", threads=3) == 2
     assert default_workers(model, "cpu", threads=16) == 1
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 3 << 30}))
+    monkeypatch.setattr(workers, "free_memory", lambda _: 3 << 30)
     assert default_workers(model, "cpu", threads=1) == 2
     monkeypatch.setattr(workers.torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(workers, "find_device", lambda name: workers.torch.device(name or "cuda"))
