@@ -96,6 +96,16 @@ def open_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS) -> Photo:
     raise EditRealError(f"expected a path, a PIL image or a NumPy array as the photo, got {type(source).__name__}")
 
 
+def check_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> None:
+    """Refuses what `open_photo` would refuse by the file's head alone, in no time.
+
+    Raises:
+        EditRealError: There is no such file, it is no photo by its head, or it is larger than `max_pixels`.
+    """
+    with opened(path, max_pixels) as image:
+        _check_pixels(*image.size, max_pixels, str(path))
+
+
 def _from_file(path: Path, max_pixels: int) -> Photo:
     with opened(path, max_pixels) as image:
         return _from_image(image, path.absolute(), max_pixels, str(path))

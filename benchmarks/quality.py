@@ -3,8 +3,9 @@ r"""Edits of test photos by every method, measured: does the edit do what was as
     python -m benchmarks.quality --photos flower-photos-144.zip --photos pet-photos-144.zip --out out/quality
 
 writes `quality.csv` (a row for each edit and method), `quality.md` (the tables), `index.html` (the tables and every
-picture, in one file) and `sheet.png`. `--quick` takes a tenth of the photos. `--pie-bench FOLDER` takes a folder in
-PIE-Bench's format instead of the archives. To choose settings, give rows of your own and photos of the train split:
+picture, in one file) and `sheet.png`. What is measured is kept in `results.jsonl` as it comes, and the same command
+goes on from there when it was interrupted. `--quick` takes a tenth of the photos. `--pie-bench FOLDER` takes a folder
+in PIE-Bench's format instead of the archives. To choose settings, give rows of your own and photos of the train split:
 
     python -m benchmarks.choose_edits --split train --photos ... --out work/train-edits.json
     python -m benchmarks.quality --photos ... --edits work/train-edits.json --kind "colour swap" --out out/train \
@@ -34,12 +35,15 @@ from backbones.loading import find_device, load_backbone
 from backbones.photo import open_photo
 from benchmarks.edits import LIST, Edit, read_edits
 from benchmarks.judge import Judge, autoencoded, measure
+from benchmarks.kept import Done, Kept, hash_of_all
 from benchmarks.learned import load_learned
 from benchmarks.methods import METHODS, OURS, Inverted, Masks, Method, Outcome, method_of, run_method
 from benchmarks.pictures import draw_samples, page, thumbnail
 from benchmarks.pie_bench import read_pie_bench
 from benchmarks.report import report
 from editing.editor import Editor
+from studio.batch.ledger import Ledger
+from studio.batch.store import FolderStore
 from training.classifier import load_classifier
 from workshop.command import run_command
 
@@ -54,19 +58,6 @@ class Setup:
     model: str
     classifier: Path | None
     threads: int | None
-
-
-@dataclass(frozen=True)
-class Done:
-    """A group's rows, and why measures are not available.
-
-    Attributes:
-        rows: One for each edit and method; one whose `error` is not empty has no figures.
-        missing: By measure.
-    """
-
-    rows: list[dict[str, Any]]
-    missing: Mapping[str, str]
 
 
 def group(edits: Sequence[Edit]) -> list[list[Edit]]:
@@ -133,6 +124,20 @@ def _head(edit: Edit, method: str) -> dict[str, Any]:
     words = " ".join(f"{word}={weight:g}" for word, weight in edit.reweight.items())
     captions = {"caption": edit.caption, "new_caption": edit.new_caption, "reweight": words}
     return {"method": method, "name": edit.name, "kind": edit.kind, **captions}
+
+
+def run_kept(
+    edits: Sequence[Edit], methods: Mapping[str, Method], setup: Setup, kept: Kept, *, steps: int, jobs: int
+) -> Iterator[Done]:
+    """Each group of edits: first those that were measured before, then the others as they are done."""
+    groups = {kept.key(same, methods, steps): same for same in group(edits)}
+    before = {key: done for key in groups if (done := kept.find(key))}
+    yield from before.values()
+    left = [edit for key, same in groups.items() if key not in before for edit in same]
+    by_edit = {edit.name: key for key, same in groups.items() for edit in same}
+    for done in run(left, methods, setup, steps=steps, jobs=jobs) if left else ():
+        kept.keep(by_edit[done.rows[0]["name"]], done)
+        yield done
 
 
 def run(edits: Sequence[Edit], methods: Mapping[str, Method], setup: Setup, *, steps: int, jobs: int) -> Iterator[Done]:
@@ -213,18 +218,20 @@ def main(
     quick: Annotated[bool, typer.Option("--quick", help="a tenth of the photos")] = False,
     classifier: Annotated[Path, typer.Option(help="folder that training.classifier wrote")] = CLASSIFIER,
     jobs: Annotated[int | None, typer.Option(min=1, help="processes; by default as many as there are cores")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="also measure again what failed before")] = False,
 ) -> None:
     """Measure the methods."""
     methods = choose_methods(method or (), settings or ())
     chosen = read_chosen(photos or (), edits, pie_bench, kind or (), quick)
-    out.mkdir(parents=True, exist_ok=True)
     jobs = jobs or default_jobs()
     known = classifier if (classifier / "classifier.safetensors").is_file() else None
     setup = Setup(model, known, threads=1 if jobs > 1 else None)
     missing = {} if known else {"label": f"there is no classifier in {classifier}"}
     rows: list[dict[str, Any]] = []
-    with tqdm(total=len(chosen), desc="quality", unit="edit", disable=None) as bar:
-        for done in run(chosen, methods, setup, steps=steps, jobs=jobs):
+    store = FolderStore(out)
+    with store.locked(), tqdm(total=len(chosen), desc="quality", unit="edit", disable=None) as bar:
+        kept = Kept(Ledger(store), hash_of_all(model, known), retry_failed=retry_failed)
+        for done in run_kept(chosen, methods, setup, kept, steps=steps, jobs=jobs):
             rows += done.rows
             missing |= done.missing
             write_csv(rows, out / "quality.csv")

@@ -113,6 +113,7 @@ class Editor:
         settings: EditSettings | None = None,
         *,
         photo: PhotoSource | Photo | None = None,
+        maps: AttentionMaps | None = None,
         progress: bool | Callback | Progress | None = None,
         **options: Any,
     ) -> EditResult:
@@ -123,10 +124,12 @@ class Editor:
             new_caption: What the photo should show.
             settings: Of the edit.
             photo: Only needed where it is not among the last few that this editor has inverted itself.
+            maps: Of the trajectory, from `attention`, where they are at hand from an edit before.
             progress: Instead of the editor's own.
             **options: Instead of or on top of `settings`.
         """
-        return self.edit_many(trajectory, [new_caption], settings, photo=photo, progress=progress, **options)[0]
+        given: dict[str, Any] = {"photo": photo, "maps": maps, "progress": progress}
+        return self.edit_many(trajectory, [new_caption], settings, **given, **options)[0]
 
     def edit_many(
         self,
@@ -136,6 +139,7 @@ class Editor:
         *,
         photo: PhotoSource | Photo | None = None,
         batch: int | None = None,
+        maps: AttentionMaps | None = None,
         progress: bool | Callback | Progress | None = None,
         **options: Any,
     ) -> list[EditResult]:
@@ -146,7 +150,9 @@ class Editor:
             new_captions: What the photo should show, one for each edit.
             settings: Shared, or one for each caption.
             photo: Only needed where it is not among the last few that this editor has inverted itself.
-            batch: How many edits are sampled at once; None is what fits into the memory that is free.
+            batch: How many edits are sampled at once; None is what fits into the memory that is free. The last
+                bits of an edit depend on it.
+            maps: Of the trajectory, from `attention`, where they are at hand from an edit before.
             progress: Instead of the editor's own.
             **options: Instead of or on top of `settings`.
         """
@@ -157,7 +163,7 @@ class Editor:
             plan_edit(self.backbone, trajectory.caption, text, view.photo.size, choice, trajectory.steps)
             for text, choice in zip(new_captions, choices, strict=True)
         ]
-        maps = self.attention(trajectory)
+        maps = maps or self.attention(trajectory)
         limit = edits_that_fit(self.backbone, view) if batch is None else batch
         results: list[EditResult] = []
         for some in in_batches(plans, limit):

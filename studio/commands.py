@@ -25,6 +25,10 @@ from editing.recipe import read_recipe
 from editing.settings import EditSettings, InpaintSettings, InversionSettings
 from inversion.trajectory import Trajectory
 from masks.user_mask import read_mask
+from studio.batch.command import Request, check_jobs, do_jobs
+from studio.batch.engines import Machines
+from studio.batch.jobs import Defaults
+from studio.batch.work import Setup
 from studio.options import option_of, spread_settings
 from studio.output import announce, check_targets, read_dtype, report, report_mask, write
 from studio.recall import command_line, describe, python_code, write_masks
@@ -277,6 +281,49 @@ def recall(
     out, folder = f"edit{file.suffix}", masks or Path()
     for name, text in (("command line", command_line), ("Python", python_code)):
         typer.echo(f"\n{name}:\n\n{text(recipe, out=out, masks=folder)}")
+
+
+@commands.command()
+@spread_settings
+def batch(
+    jobs: Annotated[Path, typer.Argument(help="a .csv or .jsonl file of jobs, or a folder of photos")],
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="the folder of the results, or an address such as s3://bucket/folder")
+    ] = "",
+    *,
+    caption: Annotated[str | None, typer.Option(help="what the photos show, where a row does not say")] = None,
+    new_caption: Annotated[str | None, typer.Option(help="what they should show, where a row does not say")] = None,
+    check: Annotated[bool, typer.Option("--check", help="only say what is wrong with the rows, all of it")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="also try again what failed before")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes; one for each graphics card, or for each core of a CPU")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="of each process; the last bits of an edit depend on it")] = 1,
+    engine: Annotated[str, typer.Option(help="local, or ray for a cluster")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="of a Ray cluster; it is started here where there is none")
+    ] = None,
+    image_format: Annotated[str, typer.Option(help="of the edits: png, jpg, webp or tiff")] = "png",
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="also write one picture for each row that shows it all")
+    ] = False,
+    model: Model = "bundled",
+    device: Device = None,
+    dtype: Dtype = None,
+    region: Region = None,
+    inversion: InversionSettings,
+    settings: EditSettings,
+) -> None:
+    """Edit many photos by a list of jobs, each exactly once: folders, a ledger and a contact sheet."""
+    request = Request(
+        jobs=jobs,
+        defaults=Defaults(caption, new_caption, region, inversion, settings),
+        setup=Setup(out, model, device, dtype, threads, f".{image_format}", sheet),
+        engine=engine,
+        machines=Machines(workers, address),
+        retry_failed=retry_failed,
+    )
+    raise typer.Exit(check_jobs(request) if check else do_jobs(request))
 
 
 @commands.command()

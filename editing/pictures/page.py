@@ -86,7 +86,7 @@ aria-label="how much of the photo before is shown"><span>before</span></div>
     return document(title, f":root {{ --photo: url({_embed(photo)}); }}{_STYLE}", content, _SCRIPT)
 
 
-def document(title: str, style: str, content: str, script: str = "") -> str:
+def document(title: str, style: str, content: str, script: str = "", images: str = "img-src data:") -> str:
     """An HTML page that may show and run nothing but what it holds itself.
 
     Args:
@@ -94,8 +94,9 @@ def document(title: str, style: str, content: str, script: str = "") -> str:
         style: CSS.
         content: HTML.
         script: JavaScript; a page without one may run none.
+        images: Which pictures it may show, in the words of a content security policy.
     """
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    policy = f"default-src 'none'; {images}; style-src 'unsafe-inline'"
     if script:
         policy += "; script-src 'unsafe-inline'"
         content += f"\n<script>{script}</script>"

@@ -16,8 +16,10 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from backbones.photo import open_photo
+from benchmarks import quality
 from benchmarks.edits import Edit
 from benchmarks.judge import Judge, autoencoded, measure, petals
+from benchmarks.kept import Done, Kept
 from benchmarks.learned import Learned
 from benchmarks.memory import RESET, peak_memory
 from benchmarks.methods import METHODS, OURS, Outcome, method_of, run_method
@@ -26,6 +28,8 @@ from benchmarks.pictures import page, thumbnail
 from benchmarks.quality import Setup, choose_methods, every, group, main, run
 from benchmarks.report import IDENTICAL, behind, mean, report, table
 from editing.editor import Editor
+from studio.batch.ledger import Ledger
+from studio.batch.store import FolderStore
 from training.classifier import LABELS, Classifier
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
@@ -267,12 +271,48 @@ def test_the_command_writes_everything_for_a_folder_of_pie_bench(tiny: Path, tmp
     out = tmp_path / "out"
     folder = write_pie_bench(tmp_path / "pie")
     main(out=out, pie_bench=folder, model=str(tiny), method=["direct + P2P"], steps=2, jobs=1)
-    assert {path.name for path in out.iterdir()} == {"quality.csv", "quality.md", "index.html", "sheet.png"}
+    written = {path.name for path in out.iterdir() if not path.name.startswith(".")}
+    assert written == {"quality.csv", "quality.md", "index.html", "sheet.png", "results.jsonl"}
     with (out / "quality.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["method"] for row in rows] == [OURS, "direct + P2P"]
     assert all(float(row["before_psnr"]) > 0 for row in rows)
     assert "change object" in (out / "quality.md").read_text()
+
+
+def test_what_was_measured_is_not_measured_again(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, folder, seen = tmp_path / "out", write_pie_bench(tmp_path / "pie"), list[str]()
+    real = quality.run_group
+
+    def spy(edits: list[Edit], **options: Any) -> Any:
+        seen.extend(edit.name for edit in edits)
+        return real(edits, **options)
+
+    monkeypatch.setattr(quality, "run_group", spy)
+    options: dict[str, Any] = {"pie_bench": folder, "model": str(tiny), "method": ["direct + P2P"], "jobs": 1}
+    main(out=out, steps=2, **options)
+    first = {path.name: path.read_bytes() for path in out.iterdir() if path.suffix}
+    main(out=out, steps=2, **options)
+    assert seen == ["000000000000"]
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.suffix} == first
+    main(out=out, steps=1, **options)
+    assert len(seen) == 2
+
+
+def test_failed_edits_are_measured_again_when_asked(tmp_path: Path) -> None:
+    store, edits, methods = FolderStore(tmp_path), [make_edit()], choose_methods(["direct + P2P"], ())
+    kept = Kept(Ledger(store), "code")
+    key = kept.key(edits, methods, 2)
+    done = Done([{"name": "a-0", "error": "no"}, {"name": "a-0", "error": "", "iou": math.nan, "picture": b"jpeg"}], {})
+    assert kept.find(key) is None
+    kept.keep(key, done)
+    again = Kept(Ledger(store), "code").find(key)
+    assert again and again.rows[1]["picture"] == b"jpeg" and math.isnan(again.rows[1]["iou"])
+    assert Kept(Ledger(store), "code", retry_failed=True).find(key) is None
+    others = [make_edit(region=~edits[0].region)], [make_edit(new_caption="a cat")], [make_edit(reweight={"rose": 2.0})]
+    keys = {key, Kept(Ledger(store), "other code").key(edits, methods, 2), kept.key(edits, methods, 3)}
+    keys |= {kept.key(edits, choose_methods([], ["steps=5"]), 2)}
+    assert len(keys | {kept.key(other, methods, 2) for other in others}) == 7
 
 
 def test_settings_make_a_row() -> None:

@@ -1,0 +1,1 @@
+"""Many edits: jobs in, a folder of results out, each of them exactly once."""

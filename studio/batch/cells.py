@@ -1,0 +1,94 @@
+"""A setting's value out of a cell of a CSV file or a value of JSON, by the kinds of `backbones.option`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from backbones.errors import EditRealError
+from backbones.option import described
+from editing.settings import EditSettings, InversionSettings
+from studio.options import READERS
+
+SEPARATOR = ";"
+"""Between the words of a cell: `pink=2; white=0.5`."""
+
+DESCRIBED = {**described(InversionSettings), **described(EditSettings)}
+DEFAULTS = {**vars(InversionSettings()), **vars(EditSettings())}
+SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def read_cell(name: str, text: str) -> Any:
+    """The value of the column `name` in a cell that is not empty.
+
+    Raises:
+        EditRealError: It cannot be read; whether it fits the setting is told when the settings are made.
+    """
+    if name == "region":
+        return read_region(text.replace(SEPARATOR, " ").replace(",", " ").split())
+    if name not in DESCRIBED:
+        return text
+    kind = DESCRIBED[name].kind.name
+    if kind in PLAIN:
+        return PLAIN[kind](name, text)
+    reader = READERS[kind]
+    if reader.read is None:
+        return text
+    several = reader.type == list[str]
+    parts = [part.strip() for part in text.split(SEPARATOR) if part.strip()]
+    return reader.read(parts if several else text, DEFAULTS[name])
+
+
+def read_value(name: str, value: Any) -> Any:
+    """The value of the key `name` of a JSON object; pairs become windows.
+
+    Raises:
+        EditRealError: It is no region where one is expected.
+    """
+    if name == "region":
+        return read_region(value)
+    kind = DESCRIBED[name].kind.name if name in DESCRIBED else ""
+    if kind == "window":
+        return _window(value)
+    if kind == "windows":
+        return {word: _window(one) for word, one in value.items()} if isinstance(value, dict) else _window(value)
+    return value
+
+
+def read_region(values: Any) -> tuple[int, int, int, int]:
+    """Four whole numbers: left, top, right, bottom."""
+    try:
+        left, top, right, bottom = (int(value) for value in values)
+        if [left, top, right, bottom] != [float(value) for value in values]:
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        raise EditRealError(f"expected region as left top right bottom in whole pixels, got {values!r}") from error
+    return left, top, right, bottom
+
+
+def _window(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text.replace(",", "."))  # spreadsheets write 0,5 in half of the world
+    except ValueError as error:
+        raise EditRealError(f"expected {name} as a number, got {text!r}") from error
+
+
+def _whole(name: str, text: str) -> int:
+    number = _number(name, text)
+    if not number.is_integer():
+        raise EditRealError(f"expected {name} as a whole number, got {text!r}")
+    return int(number)
+
+
+def _switch(name: str, text: str) -> bool:
+    if text.lower() not in SWITCHES:
+        raise EditRealError(f"expected {name} as one of {', '.join(SWITCHES)}, got {text!r}")
+    return SWITCHES[text.lower()]
+
+
+PLAIN: dict[str, Callable[[str, str], Any]] = {"number": _number, "whole": _whole, "switch": _switch}
+"""Kinds whose typed value typer reads on the command line."""
