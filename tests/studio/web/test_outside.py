@@ -100,9 +100,7 @@ def assert_still_edits(client: httpx.Client, served: Served, tmp_path: Path) -> 
     assert got.content == (tmp_path / "of the api.png").read_bytes()
 
 
-def test_a_program_gets_the_bytes_that_the_api_gives(
-    outside: httpx.Client, served: Served, tmp_path: Path
-) -> None:
+def test_a_program_gets_the_bytes_that_the_api_gives(outside: httpx.Client, served: Served, tmp_path: Path) -> None:
     assert_still_edits(outside, served, tmp_path)
 
 
@@ -131,9 +129,7 @@ def test_no_file_of_this_machine_is_served(outside: httpx.Client, served: Served
             assert SECRET not in answer.text and "root:" not in answer.text and "[project]" not in answer.text
 
 
-def test_no_path_is_taken_for_a_photo(
-    outside: httpx.Client, served: Served, secret: Path, tmp_path: Path
-) -> None:
+def test_no_path_is_taken_for_a_photo(outside: httpx.Client, served: Served, secret: Path, tmp_path: Path) -> None:
     """Neither a file of this machine nor one beside the server; and none of them is removed, as an upload is."""
     image = tmp_path / "mine.png"
     image.write_bytes(photo_bytes(tmp_path))
@@ -222,9 +218,7 @@ def malformed(chance: random.Random, path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", POSTS)
-def test_malformed_requests_change_nothing(
-    path: str, outside: httpx.Client, served: Served, tmp_path: Path
-) -> None:
+def test_malformed_requests_change_nothing(path: str, outside: httpx.Client, served: Served, tmp_path: Path) -> None:
     """200 of them to every endpoint that takes any."""
     chance = random.Random(path)
     for _ in range(TIMES):
@@ -261,7 +255,12 @@ def test_without_the_password_nothing_is_served(served: Served, tmp_path: Path) 
     with running(models, Door(password="rose")) as address, httpx.Client(base_url=address, timeout=120) as client:
         for path in ("/config", "/gradio_api/info", "/gradio_api/file=/etc/passwd", "/gradio_api/heartbeat/x"):
             assert client.get(path).status_code == 401, path
-        for path in ("/gradio_api/queue/join", "/gradio_api/upload", "/gradio_api/call/edit", "/gradio_api/run/predict"):
+        for path in (
+            "/gradio_api/queue/join",
+            "/gradio_api/upload",
+            "/gradio_api/call/edit",
+            "/gradio_api/run/predict",
+        ):
             assert client.post(path, json={"data": []}).status_code == 401, path
         assert "What does the photo show" not in client.get("/").text
         assert client.post("/login", data={"username": "me", "password": "tulip"}).status_code == 400

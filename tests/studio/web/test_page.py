@@ -62,9 +62,7 @@ def opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
-def test_a_download_has_the_bytes_that_the_api_gives(
-    drafting: Visitor, photo: Path, api: Callable[..., bytes]
-) -> None:
+def test_a_download_has_the_bytes_that_the_api_gives(drafting: Visitor, photo: Path, api: Callable[..., bytes]) -> None:
     expect(drafting.one("#difference ins")).to_have_text("cat")
     expect(drafting.one("#difference del")).to_have_text("rose")
     drafting.edit()
@@ -77,9 +75,7 @@ def test_a_download_has_the_bytes_that_the_api_gives(
     assert drafting.download("JPEG") == api(photo, kind=".jpg")
 
 
-def test_a_large_photo_that_lies_on_its_side(
-    visitor: Visitor, tmp_path: Path, api: Callable[..., bytes]
-) -> None:
+def test_a_large_photo_that_lies_on_its_side(visitor: Visitor, tmp_path: Path, api: Callable[..., bytes]) -> None:
     """12 megapixels, as a phone saves them: turned by EXIF, with the time in it."""
     small = Image.fromarray(picture(60, 80))
     exif = Image.Exif()
@@ -204,9 +200,7 @@ def test_cancel_stops_the_model(drafting: Visitor, served: Served) -> None:
     assert 0 < len(calls) < steps
 
 
-def test_two_visitors_edit_at_once(
-    arrive: Callable[..., Visitor], tmp_path: Path, api: Callable[..., bytes]
-) -> None:
+def test_two_visitors_edit_at_once(arrive: Callable[..., Visitor], tmp_path: Path, api: Callable[..., bytes]) -> None:
     words = [(CAPTION, NEW), ("a photo of a cat on a table", "a photo of a dog on a table")]
     visitors, photos = [], []
     for number, (caption, new) in enumerate(words):
@@ -280,9 +274,7 @@ def bomb(path: Path) -> Path:
     packer, row = zlib.compressobj(9), bytes(1 + width // 8)
     packed = b"".join([*(packer.compress(row * 100) for _ in range(height // 100)), packer.flush()])
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
-    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b""))
     return path
 
 
@@ -346,7 +338,7 @@ def test_the_slider_and_the_words(drafting: Visitor) -> None:
     expect(left).to_have_css("clip-path", "inset(0px 80% 0px 0px)")
     drafting.page.get_by_role("button", name="Words").click()
     expect(drafting.one("#stage .maps figcaption").first).to_be_visible()
-    assert {"rose", "cat"} <= {text for text in drafting.one("#stage .maps figcaption").all_inner_texts()}
+    assert {"rose", "cat"} <= set(drafting.one("#stage .maps figcaption").all_inner_texts())
     drafting.page.wait_for_function("() => [...document.images].every((image) => image.complete)")
     broken = "() => [...document.images].filter((one) => one.src && one.offsetParent && !one.naturalWidth).length"
     assert drafting.page.evaluate(broken) == 0
