@@ -43,6 +43,7 @@ class Served:
         address: Of the page, with a slash at its end.
         folder: Where the server keeps its files.
         editor: What the page edits with.
+        api: Another editor over the same model, whose inversions are not noted.
         inversions: Captions of the inversions that were made.
         reached: Hosts that this process has asked for.
     """
@@ -50,13 +51,9 @@ class Served:
     address: str
     folder: Path
     editor: Editor
+    api: Editor
     inversions: list[str] = field(default_factory=list)
     reached: set[str] = field(default_factory=set)
-
-    @property
-    def api(self) -> Editor:
-        """Another editor over the same model, whose inversions are not noted."""
-        return Editor(self.editor.backbone)
 
     @contextmanager
     def calls(self) -> Iterator[list[None]]:
@@ -107,7 +104,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, reached: set[str]) -> Itera
     editor, inversions = models.editor(MODEL), []
     counted(editor, inversions)
     with running(models) as address:
-        yield Served(address, Path(os.environ["GRADIO_TEMP_DIR"]), editor, inversions, reached)
+        yield Served(address, Path(os.environ["GRADIO_TEMP_DIR"]), editor, Editor(tiny), inversions, reached)
 
 
 @pytest.fixture(scope="module")
