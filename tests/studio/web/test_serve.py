@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -61,3 +62,17 @@ def test_models_are_loaded_once_when_they_are_asked_for(backbone: Backbone, tmp_
 def test_limits_are_told_in_words(backbone: Backbone, bundled: Backbone) -> None:
     assert "vocabulary is open" in say_limits(backbone)
     assert "64 × 64" in say_limits(bundled) and "daisy" in say_limits(bundled)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_a_page_that_is_told_to_end_leaves_no_files(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-m", "studio.cli", "web", "--no-open"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as page:
+        assert page.stdout is not None
+        assert "edit-real is at http://127.0.0.1" in page.stdout.readline()
+        assert list(tmp_path.glob("edit-real-*"))
+        page.terminate()
+        assert page.wait(60) == 0
+    assert not list(tmp_path.glob("edit-real-*"))
