@@ -22,7 +22,7 @@ FINALISTS = 6  # things that are looked at more closely
 ROUND = 32  # rows that a round takes where one level of all its captions takes fewer
 MOST_LEVELS = 4  # of a round
 ROWS_AT_ONCE = 32
-LEAST_GAIN = 0.01
+LEAST_GAIN = 0.01  # this and the next chosen on train photos, see benchmarks.proposals
 LEAST_COLOR_GAIN = 0.01
 
 
