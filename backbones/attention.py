@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention
+
+from backbones.processors import processor_for
 
 if TYPE_CHECKING:
     from backbones.backbone import Backbone
+
+PROBS_AT_ONCE = 2**26  # probabilities that are stored at once where only their mean is wanted, a quarter of a GiB
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,8 @@ class Site:
 
     Attributes:
         name: The layer's module path, such as `up_blocks.2.attentions.0.transformer_blocks.0.attn2`.
-        kind: `cross` (pixels attend to the caption's tokens), `self` (pixels to pixels) or `residual` (a residual
-            block, whose branch is added to its input).
+        kind: `cross` (pixels attend to the caption's tokens), `self` (pixels to pixels), `joint` (pixels to both, in
+            one softmax) or `residual` (a residual block, whose branch is added to its input).
         part: Where in the denoiser: its `encoder`, `middle` or `decoder`.
         order: How many sites of this kind the latents pass before it.
         height: Rows of the layer's grid; of attention, the queries are `height * width`, row by row.
@@ -36,7 +39,7 @@ class Site:
     """
 
     name: str
-    kind: Literal["cross", "self", "residual"]
+    kind: Literal["cross", "self", "joint", "residual"]
     part: Literal["encoder", "middle", "decoder"]
     order: int
     height: int
@@ -46,7 +49,12 @@ class Site:
     @property
     def side(self) -> float:
         """Side of the square that has as many cells."""
-        return float((self.height * self.width) ** 0.5)
+        return float(self.cells**0.5)
+
+    @property
+    def cells(self) -> int:
+        """How many there are in the grid; at attention as many queries, and as many keys behind those of the text."""
+        return self.height * self.width
 
 
 class Control(Protocol):
@@ -66,9 +74,9 @@ class Control(Protocol):
 
         Args:
             site: Which.
-            query: `(B, heads, Q, d)`.
-            key: `(B, heads, K, d)`.
-            value: `(B, heads, K, d)`.
+            query: `(B, heads, Q, d)`, of the pixels.
+            key: `(B, heads, K, d)`; at a `joint` site of the text's tokens, then of the pixels.
+            value: `(B, heads, K, d)`, in the same order.
             step: Of the schedule.
         """
         return attention(query, key, value)
@@ -87,6 +95,28 @@ def attention_probs(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     """The probabilities of softmax attention, `(B, heads, Q, K)` float32, rows that sum to 1."""
     # The query is scaled before the product, which float16 would overflow in some models.
     return ((query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)).float().softmax(dim=-1)
+
+
+def mean_probs(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """The mean of `attention_probs` over the heads, `(B, Q, K)`, worked out in parts so that little is stored."""
+    each = query.shape[1] * key.shape[2]  # probabilities of one pixel
+    rows, queries = max(1, PROBS_AT_ONCE // (each * query.shape[2])), max(1, PROBS_AT_ONCE // each)
+    return torch.cat(
+        [
+            torch.cat([attention_probs(part, keys).mean(1) for part in some.split(queries, dim=2)], dim=1)
+            for some, keys in zip(query.split(rows), key.split(rows), strict=True)
+        ]
+    )
+
+
+def pixels_share(query: torch.Tensor, key: torch.Tensor, cells: int) -> torch.Tensor:
+    """How much of each pixel's attention goes to pixels, `(B, heads, Q, 1)`, where the first keys are the text's.
+
+    It is fused attention whose values are 1 at the pixels and 0 at the words, so that no probabilities are stored.
+    """
+    is_pixel = torch.zeros(*key.shape[:-1], 8, dtype=key.dtype, device=key.device)  # as wide as fused kernels want it
+    is_pixel[..., -cells:, :] = 1
+    return attention(query, key, is_pixel)[..., :1]
 
 
 def gather(probs: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
@@ -124,30 +154,5 @@ def _take_over(module: Any, site: Site, control: Control, step: int) -> Callable
         handle: Callable[[], None] = module.conv2.register_forward_hook(changed).remove
         return handle
     found = module.processor
-    module.set_processor(ControlledAttention(site, control, step))
+    module.set_processor(processor_for(module, site, control, step))
     return lambda: module.set_processor(found)
-
-
-class ControlledAttention:
-    """An attention processor that lets a control compute the attended values."""
-
-    def __init__(self, site: Site, control: Control, step: int) -> None:
-        self.site, self.control, self.step = site, control, step
-
-    def __call__(
-        self,
-        attn: Attention,
-        hidden_states: torch.Tensor,
-        encoder_hidden_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """`hidden_states` `(B, Q, C)`, `encoder_hidden_states` `(B, K, C_text)` or None for self-attention."""
-        assert attention_mask is None, "a controlled layer takes no attention mask"
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = (
-            projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for projected in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
-        )
-        attended = self.control.attend(self.site, query, key, value, self.step).transpose(1, 2).flatten(2)
-        project, dropout = attn.to_out
-        return dropout(project(attended)) / attn.rescale_output_factor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -14,34 +14,56 @@ from torch import nn
 
 from backbones.attention import Site
 from backbones.condition import Condition
+from backbones.fingerprint import update_with_weights
 from backbones.levels import PREDICTIONS, Level, NoiseLevels, Prediction
 from backbones.text import Caption, parse_caption
 
-SAMPLED = 1024  # numbers of each weight that the fingerprint reads, evenly spread
+Configs = Mapping[str, Mapping[str, Any]]
+"""The networks' configurations, by the names of the parts."""
+
+
+def by_first_tokenizer(backbone: Backbone, text: str) -> Caption:
+    """A caption's words on the tokens of the first tokenizer."""
+    return parse_caption(backbone.tokenizer, text)
 
 
 @dataclass(frozen=True)
 class Family:
-    """What the models of one family have in common, as functions of a backbone of it.
+    """What the models of one family have in common: their parts, and functions of a backbone of it.
 
     Attributes:
-        load: `(folder, device, dtype)` to the fields of a `Backbone` that the family fills; networks in evaluation
-            mode, frozen, on the device.
+        title: What people call them.
+        parts: The classes of networks, tokenizers and scheduler, by the names that diffusers' pipeline has for them.
+        check: Refuses with `EditRealError` what the configurations of the networks say is another kind of model.
+        assemble: Parts and the pipeline's own configuration (`model_index.json`) to the fields of a `Backbone` that the
+            family fills.
         condition: Parsed captions to one row each.
         denoise: Latents `(B, C, h, w)`, timesteps `(B,)` and condition, in the network's number format, to the
             network's output `(B, C, h, w)`.
         sites: The layers that a control can take part in, for latents of a height and width, in the order in which the
             latents pass them.
+        activations: About how many numbers one row of a batch holds at once in the denoiser, for latents of a height
+            and width.
         encode: Pixels `(B, 3, H, W)` in [-1, 1] to latents.
         decode: Latents to pixels on the CPU.
+        parse: A caption to its words on the tokens; those of the first tokenizer by default.
+        guidance_scale: The default of diffusers' pipeline.
+        optional: Parts that a model may lack.
     """
 
-    load: Callable[..., dict[str, Any]]
+    title: str
+    parts: Mapping[str, Any]
+    check: Callable[[Configs], None]
+    assemble: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
     condition: Callable[[Backbone, Sequence[Caption]], Condition]
     denoise: Callable[[Backbone, torch.Tensor, torch.Tensor, Condition], torch.Tensor]
     sites: Callable[[Backbone, int, int], list[Site]]
+    activations: Callable[[Backbone, int, int], int]
     encode: Callable[[Backbone, torch.Tensor], torch.Tensor]
     decode: Callable[[Backbone, torch.Tensor], torch.Tensor]
+    parse: Callable[[Backbone, str], Caption] = by_first_tokenizer
+    guidance_scale: float = 7.5
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +87,9 @@ class Backbone:
         size_multiple: Sides of a working photo in pixels are multiples of this, so that every level of the denoiser
             divides evenly.
         known_words: The words that the model was trained on, where it says so; None for an open vocabulary.
-        guidance_scale: That suits the model's edits; Stable Diffusion's 7.5 where it says nothing else.
+        guidance_scale: That suits the model's edits; the family's where the model says nothing else.
+        device: Where it computes. Networks that do not fit there wait in the machine's memory, see `memory`.
+        zero_uncond: Whether zeros stand for the empty caption.
         words: The words of its captions by what they are for, such as flowers or colours, where the model says so.
         lock: Held by whoever runs the denoiser, and for as long as a control is on it.
     """
@@ -83,12 +107,10 @@ class Backbone:
     size_multiple: int
     known_words: frozenset[str] | None
     guidance_scale: float
+    device: torch.device
+    zero_uncond: bool = False
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-
-    @property
-    def device(self) -> torch.device:
-        return self.denoiser.device  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -108,22 +130,31 @@ class Backbone:
     def networks(self) -> tuple[nn.Module, ...]:
         return tuple(part for part in (self.denoiser, self.vae, *self.text_encoders) if part is not None)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """A hash of levels and of some bytes of every weight: the same on every machine, for one number format."""
+        """A hash of levels and of some bytes of every weight: the same on every machine, for one number format.
+
+        It is worked out anew each time, since a LoRA may be put on, scaled or taken off between two edits.
+        """
         levels = self.levels
         told = (levels.prediction_type, levels.timestep_spacing, levels.steps_offset, levels.final)
         digest = hashlib.sha256(repr(told).encode() + levels.signal.numpy().tobytes())
-        for network in self.networks:
-            for name, weight in network.state_dict().items():
-                flat = weight.detach().flatten()
-                values = flat[:: max(1, len(flat) // SAMPLED)].cpu().contiguous()
-                digest.update(f"{name} {tuple(weight.shape)}".encode() + values.view(torch.uint8).numpy().tobytes())
+        with self.lock:
+            for network in self.networks:
+                update_with_weights(digest, network)
         return digest.hexdigest()[:32]
 
     def guidance(self, asked: float | None) -> float:
         """The guidance scale that was asked for, or the one that suits the model."""
         return self.guidance_scale if asked is None else asked
+
+    def parse(self, text: str) -> Caption:
+        """A caption's words on the tokens that the denoiser is told.
+
+        Raises:
+            EditRealError: It is no text, or holds characters that do not fall into words.
+        """
+        return self.family.parse(self, text)
 
     def condition(self, captions: Sequence[str | Caption]) -> Condition:
         """What the denoiser is told of each caption, one row each; the empty one is the unconditional.
@@ -131,20 +162,37 @@ class Backbone:
         Raises:
             EditRealError: A caption that is no text.
         """
-        parsed = [one if isinstance(one, Caption) else parse_caption(self.tokenizer, one) for one in captions]
-        return self.family.condition(self, parsed)
+        parsed = [one if isinstance(one, Caption) else self.parse(one) for one in captions]
+        with self.visited_by(*self.text_encoders):
+            return self.family.condition(self, parsed)
 
     def sites(self, height: int, width: int) -> list[Site]:
         """The layers that a control can take part in, for latents of `height` x `width`."""
         return self.family.sites(self, height, width)
 
+    def activations(self, height: int, width: int) -> int:
+        """About how many numbers one row of latents of `height` x `width` holds at once in the denoiser."""
+        return self.family.activations(self, height, width)
+
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels `(B, 3, H, W)` in [-1, 1] to latents `(B, C, h, w)` float32 on the model's device."""
-        return self.family.encode(self, pixels)
+        with self.visited_by(self.vae):
+            return self.family.encode(self, pixels)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents `(B, C, h, w)` to pixels `(B, 3, H, W)` float32 in [-1, 1] on the CPU."""
-        return self.family.decode(self, latents)
+        with self.visited_by(self.vae):
+            return self.family.decode(self, latents)
+
+    @contextmanager
+    def visited_by(self, *networks: Any) -> Iterator[None]:
+        """Brings those of the networks that wait in the machine's memory to the device, and back afterwards."""
+        with self.lock, ExitStack() as back:
+            for network in networks:
+                if network is not None and network.device.type == "cpu" != self.device.type:
+                    back.callback(network.to, network.device)
+                    network.to(self.device)
+            yield
 
     def denoise(self, latents: torch.Tensor, timestep: int | torch.Tensor, condition: Condition) -> torch.Tensor:
         """The network's own output, `(B, C, h, w)` float32; arguments are those of `predict`."""

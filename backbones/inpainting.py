@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from backbones.errors import EditRealError
-from backbones.loading import default_dtype, find_device, find_folder
+from backbones.hub import find_folder
+from backbones.loading import default_dtype, find_device
 from backbones.reading import UNREADABLE, read_json, reason_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ def load_inpainting(
         EditRealError: The model cannot be found, reached or read, or is no inpainting model.
     """
     folder = find_folder(str(model))
-    if not (folder / "model_index.json").is_file():
-        raise EditRealError(f"expected a diffusers pipeline folder at {folder}, got one without model_index.json")
     channels = read_json(folder / "unet" / "config.json").get("in_channels")
     if channels != CHANNELS:
         raise EditRealError(

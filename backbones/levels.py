@@ -1,7 +1,7 @@
 """Noise levels as pairs (signal, noise), and what a denoiser's output means at them.
 
 Latents at a level are `signal * x0 + noise * epsilon`. For a variance-preserving model signal and noise are
-sqrt(alpha_prod) and sqrt(1 - alpha_prod).
+sqrt(alpha_prod) and sqrt(1 - alpha_prod), for a rectified flow 1 - t and t.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from backbones.errors import EditRealError
 
@@ -49,15 +49,34 @@ def of_velocity(output: torch.Tensor, latents: torch.Tensor, trained: Level, lev
     return Prediction((latents - level.noise * noise) / level.signal, noise)
 
 
+def of_flow(output: torch.Tensor, latents: torch.Tensor, trained: Level, level: Level) -> Prediction:
+    """The output is the velocity noise - x0 of a rectified flow, whose levels are (1 - t, t) (Liu et al., ICLR 2023).
+
+    A step between two levels is then Euler's: `latents + (t' - t) * output`. Nothing is divided.
+    """
+    return Prediction(latents - level.noise * output, latents + level.signal * output)
+
+
 PREDICTIONS: dict[str, Callable[[torch.Tensor, torch.Tensor, Level, Level], Prediction]] = {
     "epsilon": of_epsilon,
     "v_prediction": of_velocity,
+    "flow": of_flow,
 }
-"""`(output, latents, trained, level) -> Prediction` by the name that a scheduler's configuration has for it.
+"""`(output, latents, trained, level) -> Prediction` by the name that a scheduler's configuration has for it, or `flow`.
 
 `trained` is the level that the timestep stands for, `level` the one at which the latents are: an inversion asks for the
 noise of a transition at its cleaner end.
 """
+
+
+def from_nearby(prediction: Prediction, latents: torch.Tensor, level: Level, prediction_type: str) -> Prediction:
+    """What a prediction for other latents near by says of `latents` at `level`.
+
+    The noise is taken to be the same; of a rectified flow the velocity, which alone says anything where all is noise.
+    """
+    if prediction_type == "flow":
+        return of_flow(prediction.noise - prediction.x0, latents, level, level)
+    return of_epsilon(prediction.noise, latents, level, level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +118,7 @@ def read_levels(scheduler: DDIMScheduler) -> NoiseLevels:
         EditRealError: A configuration whose arithmetic is not ours.
     """
     config = scheduler.config
-    if config.prediction_type not in PREDICTIONS:
+    if config.prediction_type not in ("epsilon", "v_prediction"):
         raise EditRealError(f"expected a model that predicts epsilon or v, got {config.prediction_type!r}")
     if config.timestep_spacing not in ("leading", "trailing"):
         raise EditRealError(f"expected leading or trailing timesteps, got {config.timestep_spacing!r}")
@@ -118,4 +137,29 @@ def read_levels(scheduler: DDIMScheduler) -> NoiseLevels:
         steps_offset=int(config.steps_offset),
         timestep_spacing=config.timestep_spacing,
         prediction_type=config.prediction_type,
+    )
+
+
+def read_flow_levels(scheduler: FlowMatchEulerDiscreteScheduler) -> NoiseLevels:
+    """The levels of a rectified flow, shifted towards noise as the scheduler's configuration says.
+
+    `t = shift s / (1 + (shift - 1) s)` for s from 0.001 to 1 (Esser et al., ICML 2024, equation 23). They are visited
+    at even steps of s, from 1 on.
+
+    Raises:
+        EditRealError: The shift depends on a picture's size.
+    """
+    config = scheduler.config
+    if config.use_dynamic_shifting:
+        raise EditRealError("expected a model whose noise levels are the same at every size, got dynamic shifting")
+    steps = int(config.num_train_timesteps)
+    share = torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    noise = config.shift * share / (1 + (config.shift - 1) * share)
+    return NoiseLevels(
+        signal=1 - noise,
+        noise=noise,
+        final=Level(1.0, 0.0),
+        steps_offset=0,
+        timestep_spacing="trailing",
+        prediction_type="flow",
     )

@@ -22,7 +22,6 @@ from tqdm import tqdm
 from backbones.backbone import Backbone
 from backbones.loading import load_backbone
 from backbones.photo import open_photo
-from backbones.text import parse_caption
 from backbones.view import View, look_at
 from benchmarks.published import as_published
 from editing.editor import Editor
@@ -117,7 +116,7 @@ def masks_of(editor: Editor, row: dict[str, Any], steps: int) -> Iterator[tuple[
     caption, noun = caption_of(row)
     path = editor.invert(row["image"], caption, inversion="direct", steps=steps)
     maps = editor.attention(path)
-    words = parse_caption(editor.backbone.tokenizer, caption).find(noun)
+    words = editor.backbone.parse(caption).find(noun)
     positions = [position for word in words for position in word.positions]
     for spread in SPREADS:
         heat = word_heat(maps, positions, spread=spread)

@@ -2,9 +2,10 @@
 
     python -m benchmarks.footprint
 
-prints the table of docs/memory.md: the most that tensors hold at once while a photo is encoded, inverted, tuned, edited
-and decoded, for the bundled model and for Stable Diffusion at full size. The product's own code runs, on torch's meta
-device. What an allocator keeps back and what a convolution needs beside its result is not counted.
+prints the tables of docs/memory.md: what each model consists of, and the most that tensors hold at once while a photo
+is encoded, inverted, tuned, edited and decoded, for the bundled model and for others at full size. The product's own
+code runs, on torch's meta device. What an allocator keeps back and what a convolution needs beside its result is not
+counted.
 
     python -m benchmarks.footprint --seconds "Stable Diffusion 1.5"
 
@@ -37,12 +38,14 @@ from editing.sample import sample_edits
 from editing.settings import EditSettings
 from inversion.invert import invert
 from inversion.settings import InversionSettings
+from masks.record import map_sites
 from workshop.command import run_command
 from workshop.tables import markdown
 
 BUNDLED = "bundled"
 CAPTION, NEW_CAPTION = "a photo of a red rose", "a photo of a white rose"
 DTYPES = (torch.bfloat16, torch.float32)
+KINDS = ("cross", "self", "joint", "residual")
 STEPS = 2  # are enough, since nothing grows from step to step
 MIB = 2**20
 
@@ -120,6 +123,26 @@ def run_edit(backbone: Backbone, steps: int, phase: Callable[[str], AbstractCont
         finish(backbone, trajectory, view, plans, maps, sampled)
 
 
+def model_table() -> str:
+    """What each model consists of: parameters, and the layers that a control can take part in."""
+    rows = []
+    for name in (BUNDLED, *SIZES):
+        backbone = make(name, DTYPES[0], META)
+        side = backbone.image_size // backbone.vae_factor
+        sites = backbone.sites(side, side)
+        parts = {"denoiser": [backbone.denoiser], "text": backbone.text_encoders, "autoencoder": [backbone.vae]}
+        counted = {f"{part} (M)": f"{sum(map(_millions, networks)):.0f}" for part, networks in parts.items()}
+        kinds = {kind: sum(site.kind == kind for site in sites) for kind in KINDS}
+        maps = map_sites(sites)
+        grid = f"{maps[0].height}x{maps[0].width}, {len(maps)} layers"
+        rows.append({"model": name, "side": backbone.image_size, **counted, **kinds, "words' maps": grid})
+    return markdown(rows)
+
+
+def _millions(network: Any) -> float:
+    return 0.0 if network is None else sum(weight.numel() for weight in network.parameters()) / 1e6
+
+
 def memory_table() -> str:
     """Every model in both number formats."""
     rows = []
@@ -145,9 +168,9 @@ def main(
     device: str = "cpu",
     steps: int = STEPS,
 ) -> None:
-    """Print the table of memory, or a line of times."""
+    """Print the tables of parts and memory, or a line of times."""
     if seconds is None:
-        print(memory_table())
+        print(model_table(), memory_table(), sep="\n\n")
         return
     if seconds != BUNDLED and seconds not in SIZES:
         raise EditRealError(f"expected a model among {', '.join((BUNDLED, *SIZES))}, got {seconds!r}")

@@ -73,20 +73,22 @@ class Alignment:
         Args:
             swaps: False leaves the swapped words' columns empty, so that new words find their own place.
         """
-        length = len(self.source.input_ids)
-        matrix = torch.zeros(length, length)
-        matrix[0, 0] = 1.0
-        for pairs, one_by_one in ((self.matches, True), (self.swaps if swaps else (), False)):
-            for i, j in pairs:
-                _hand_over(matrix, self.source.words[i], self.target.words[j], one_by_one)
-        for position in range(self.source.end, length):
-            matrix[position, min(self.target.end + position - self.source.end, length - 1)] = 1.0
+        matrix = torch.zeros(self.source.length, self.target.length)
+        for source, target in zip(self.source.sequences, self.target.sequences, strict=True):
+            for pairs, one_by_one in ((self.matches, True), (self.swaps if swaps else (), False)):
+                for i, j in pairs:
+                    old, new = source.of(self.source.words[i]), target.of(self.target.words[j])
+                    _hand_over(matrix, old, new, one_by_one)
+            for position in range(source.first, source.begin):
+                matrix[position, position] = 1.0
+            for position in range(source.end, source.stop):
+                matrix[position, min(target.end + position - source.end, target.stop - 1)] = 1.0
         return matrix
 
     def fresh_tokens(self, *, swaps: bool = True) -> torch.Tensor:
         """The target tokens that take nothing from the source, `(K,)` bool: those of the added words."""
         words = [*self.added, *(() if swaps else (j for _, j in self.swaps))]
-        fresh = torch.zeros(len(self.target.input_ids), dtype=torch.bool)
+        fresh = torch.zeros(self.target.length, dtype=torch.bool)
         for j in words:
             fresh[list(self.target.words[j].positions)] = True
         return fresh
@@ -251,11 +253,12 @@ def _common_subsequence(source: Sequence[Word], target: Sequence[Word]) -> Itera
             j += 1
 
 
-def _hand_over(matrix: torch.Tensor, source: Word, target: Word, one_by_one: bool) -> None:
-    if not target.positions:
+def _hand_over(matrix: torch.Tensor, source: list[int], target: list[int], one_by_one: bool) -> None:
+    """The attention of one word's tokens falls to another's, by their positions."""
+    if not target:
         return
-    if one_by_one and len(source.positions) == len(target.positions):
-        matrix[list(source.positions), list(target.positions)] = 1.0
+    if one_by_one and len(source) == len(target):
+        matrix[source, target] = 1.0
         return
-    for position in source.positions:
-        matrix[position, list(target.positions)] = 1.0 / len(target.positions)
+    for position in source:
+        matrix[position, target] = 1.0 / len(target)

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-import psutil
-import torch
-
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.memory import free_memory
 from backbones.view import View
 from editing.plan import EditPlan
 
 SHARE_OF_FREE = 0.5  # of the memory that is free, that a batch may take
 MOST = 16  # edits at once; beyond, a batch takes as long as its parts
-CHANNELS_AT_ONCE = 64  # full-size feature maps that a UNet holds while it runs, in multiples of its first width
 
 
 def in_batches(plans: Sequence[EditPlan], limit: int) -> Iterator[list[EditPlan]]:
@@ -34,14 +31,6 @@ def in_batches(plans: Sequence[EditPlan], limit: int) -> Iterator[list[EditPlan]
 def edits_that_fit(backbone: Backbone, view: View) -> int:
     """An estimate of how many edits of a photo half of the free memory holds, from 1 to `MOST`."""
     height, width = view.latents.shape[-2:]
-    first_width = backbone.denoiser.config.block_out_channels[0]
-    row = CHANNELS_AT_ONCE * first_width * height * width * backbone.dtype.itemsize
+    row = backbone.activations(height, width) * backbone.dtype.itemsize
     rows = SHARE_OF_FREE * free_memory(backbone.device) / row
     return max(1, min(MOST, int((rows - 1) / 2)))
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that may still be taken, on a CUDA device there, else of the machine's memory."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from backbones.loading import load_backbone
+from backbones.loading import ModelSource, load_backbone
 from backbones.photo import PhotoSource, open_photo
 from backbones.view import look_at
 from editing.checks import check_request
@@ -26,7 +25,7 @@ def edit_real(
     caption: str,
     new_caption: str,
     *,
-    model: str | Path = "bundled",
+    model: ModelSource = "bundled",
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     region: tuple[int, int, int, int] | None = None,
@@ -39,7 +38,8 @@ def edit_real(
         img: A path, a PIL image or an array `(H, W[, channels])`. It is never modified.
         caption: What the photo shows.
         new_caption: What it should show.
-        model: `bundled`, a folder in diffusers' layout or a Hugging Face hub id.
+        model: `bundled`, a folder in diffusers' layout, a `.safetensors` file, a Hugging Face hub id, or a pipeline of
+            diffusers in memory; see `load_backbone`.
         device: Where to compute; the best there is by default.
         dtype: Of the network.
         region: The part (left, top, right, bottom) of the upright photo to work on; all of it by default.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from backbones.backbone import Backbone
 from backbones.geometry import plan_geometry
-from backbones.loading import load_backbone
+from backbones.loading import ModelSource, load_backbone
 from backbones.photo import Photo, open_photo
 from backbones.pixels import to_image
 from editing.captions import check_caption
@@ -32,7 +31,7 @@ def edit_generated(
     new_caption: str,
     *,
     seed: int = 0,
-    model: str | Path = "bundled",
+    model: ModelSource = "bundled",
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     progress: bool | Callback | Progress = False,

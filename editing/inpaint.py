@@ -15,13 +15,13 @@ from PIL import Image
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.families import stable_diffusion
 from backbones.geometry import Geometry, plan_geometry
 from backbones.inpainting import load_inpainting
-from backbones.loading import STABLE_DIFFUSION_GUIDANCE, load_backbone
+from backbones.loading import ModelSource, load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.saving import save_photo
-from backbones.text import parse_caption
 from editing.blended import inpaint_blended, latent_mask
 from editing.settings import InpaintSettings, with_options
 from editing.verdict import measure_change, warn_of_captions
@@ -67,7 +67,7 @@ def inpaint_real(
     mask: MaskSource,
     *,
     method: str = "blended",
-    model: str | Path = "bundled",
+    model: ModelSource = "bundled",
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     region: tuple[int, int, int, int] | None = None,
@@ -82,7 +82,8 @@ def inpaint_real(
         mask: A picture of the photo's size: white is drawn anew.
         method: `blended` works with any model that edits do; `pipeline` needs one that was trained to inpaint;
             `telea` needs none.
-        model: `bundled`, a folder in diffusers' layout or a Hugging Face hub id.
+        model: `bundled`, a folder in diffusers' layout, a `.safetensors` file, a Hugging Face hub id, or a pipeline of
+            diffusers in memory; see `load_backbone`.
         device: Where to compute; the best there is by default.
         dtype: Of the network.
         region: The part (left, top, right, bottom) of the upright photo to work on; all of it by default.
@@ -128,7 +129,7 @@ def inpaint_photo(
     enlarged = enlarge_edit(part, drawn, drawn, keep_detail=False)
     feathered = feather_inside(inside, settings.feather * max(part.shape))
     result = geometry.paste(composite(part, enlarged, geometry.crop(feathered)), pixels)
-    captions = [] if model is None else [parse_caption(model.tokenizer, caption)]
+    captions = [] if model is None else [model.parse(caption)]
     return InpaintResult(
         image=with_alpha(Image.fromarray(result), photo),
         mask=Image.fromarray(feathered),
@@ -266,7 +267,7 @@ def draw_with_pipeline(
         mask,
         caption,
         steps=settings.steps,
-        guidance_scale=settings.guidance_scale or STABLE_DIFFUSION_GUIDANCE,
+        guidance_scale=settings.guidance_scale or stable_diffusion.FAMILY.guidance_scale,
         seed=settings.seed,
         padding=settings.padding,
         callback=callback,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 
 from backbones.backbone import Backbone
-from backbones.text import parse_caption
 from editing.align import Alignment, align_captions, only_colors_change, reweighted_words
 from editing.captions import check_caption
 from editing.controls import CONTROLS
@@ -58,13 +57,13 @@ def plan_edit(
         steps: Of the schedule.
 
     Raises:
-        EditRealError: An empty caption, a word that no caption holds, a mask that cannot be used, or settings that do
-            not suit the control.
+        EditRealError: An empty caption, a word that no caption holds, a mask that cannot be used, or settings or a
+            model that do not suit the control.
     """
     check_caption(caption, "caption")
     check_caption(new_caption, "new caption")
-    tokenizer = backbone.tokenizer
-    alignment = align_captions(parse_caption(tokenizer, caption), parse_caption(tokenizer, new_caption))
+    alignment = align_captions(backbone.parse(caption), backbone.parse(new_caption))
     plan = EditPlan(alignment, find_region(alignment, settings, photo_size), settings, steps)
-    CONTROLS[settings.control]([plan], [], torch.device("cpu"))  # made to see whether it can be
+    side = backbone.image_size // backbone.vae_factor
+    CONTROLS[settings.control]([plan], backbone.sites(side, side), torch.device("cpu"))  # made to see whether it can be
     return plan

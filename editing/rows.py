@@ -6,8 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
+from backbones.attention import Site
 from backbones.condition import Condition, cat_conditions
 from backbones.levels import Prediction
+
+
+def of_source(site: Site, part: torch.Tensor, source: slice) -> torch.Tensor:
+    """Keys or values `(B, heads, K, d)` with the source's pixels in every row; each row keeps its own words."""
+    pixels = part[source, :, -site.cells :].expand(len(part), -1, -1, -1)
+    return torch.cat([part[:, :, : -site.cells], pixels], 2) if site.kind == "joint" else pixels
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
     python examples/own_weights.py PHOTO "a photo of a cat" "a photo of a dog" --model FOLDER_OR_HUB_ID
 
-`--model` takes a folder in diffusers' layout or a hub id such as stable-diffusion-v1-5/stable-diffusion-v1-5
-(Stable Diffusion 1.x or 2.x, in safetensors). Negative-prompt inversion is the quick one; null-text, the default of
-`edit_real`, follows guidance more closely and takes longer.
+`--model` takes a folder in diffusers' layout, a single .safetensors file, or a hub id such as
+stable-diffusion-v1-5/stable-diffusion-v1-5, of any family that docs/models.md lists.
+Negative-prompt inversion is the quick one; null-text, the default of `edit_real`, follows guidance more closely and
+takes longer.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ def main(
     photo: Path,
     caption: str,
     new_caption: str,
-    model: Annotated[str, typer.Option(help="a folder or a hub id")],
+    model: Annotated[str, typer.Option(help="a folder, a file or a hub id")],
     out: Path = Path("out/examples/own_weights.png"),
     steps: int = 50,
 ) -> None:

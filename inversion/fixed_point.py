@@ -7,7 +7,7 @@ import torch
 from backbones.backbone import Backbone
 from backbones.condition import Condition
 from backbones.finite import check_finite
-from backbones.levels import of_epsilon
+from backbones.levels import from_nearby
 from inversion.progress import Callback, Progress
 from inversion.schedule import Schedule
 from inversion.settings import InversionSettings
@@ -61,14 +61,14 @@ def implicit_invert(
     Returns:
         The pivots `(steps + 1, C, h, w)`, from noise (index 0) to photo (the last).
     """
-    pivots = [latents]
-    noise = backbone.predict(latents, schedule.timesteps[-1], condition, schedule.levels[-1]).noise
+    pivots, kind = [latents], backbone.levels.prediction_type
+    prediction = backbone.predict(latents, schedule.timesteps[-1], condition, schedule.levels[-1])
     for done, i in enumerate(reversed(range(schedule.steps))):
         cleaner, noisier, timestep = schedule.levels[i + 1], schedule.levels[i], schedule.timesteps[i]
         for _ in range(iterations):
-            guess = ddim_step(of_epsilon(noise, latents, cleaner, cleaner), noisier)
-            noise = backbone.predict(guess, timestep, condition).noise
-        latents = ddim_step(of_epsilon(noise, latents, cleaner, cleaner), noisier)
+            guess = ddim_step(from_nearby(prediction, latents, cleaner, kind), noisier)
+            prediction = backbone.predict(guess, timestep, condition)
+        latents = ddim_step(from_nearby(prediction, latents, cleaner, kind), noisier)
         pivots.append(latents)
         if callback:
             callback(done, latents)

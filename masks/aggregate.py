@@ -14,7 +14,8 @@ class AttentionMaps:
 
     Attributes:
         cross: Share of each pixel's attention that goes to each token, `(S, Q, K)` in [0, 1], for `S` noise levels from
-            noise to image and `Q = height * width` pixels row by row.
+            noise to image and `Q = height * width` pixels row by row. Where text and pixels share one softmax, the
+            rest of a pixel's attention goes to other pixels.
         pixels: Share of each pixel's attention that goes to each other pixel, mean over the levels, `(Q, Q)`.
         height: Rows of the maps.
         width: Columns of the maps.

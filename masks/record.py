@@ -6,23 +6,24 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from backbones.attention import Control, Site, attention, attention_probs, controlled
+from backbones.attention import Control, Site, attention, controlled, mean_probs
 from backbones.backbone import Backbone
 from backbones.condition import Condition
 from masks.aggregate import AttentionMaps
 
 MAP_SHARE = 0.25  # of the latents' side: 16x16 at 512 pixels, which Hertz et al. 2023 found best (section 4)
 LEAST_MAP_SIDE = 16  # coarser maps hold no shapes, so a model of small latents is looked at more closely
-BATCH = 8  # noise levels that are looked at together
+BATCH = 8  # noise levels that are looked at together,
+MAPS_AT_ONCE = 2**25  # or fewer, where their attention of pixels to pixels would have more numbers than this
 
 
 def map_sites(sites: Sequence[Site]) -> list[Site]:
     """The layers of attention whose maps say where words are: of one size, a quarter of the latents' side or near it.
 
     Raises:
-        ValueError: There is no cross-attention among `sites`.
+        ValueError: No layer among `sites` attends to words.
     """
-    cross = [site for site in sites if site.kind == "cross"]
+    cross = [site for site in sites if site.kind in ("cross", "joint")]
     if not cross:
         raise ValueError("expected a model with cross-attention, got none; words have no place in it")
 
@@ -54,7 +55,7 @@ class Recorder(Control):
         self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
     ) -> torch.Tensor:
         if site in self._recorded:
-            self._record(site, attention_probs(query[self._rows], key[self._rows]).mean(1))
+            self._record(site, mean_probs(query[self._rows], key[self._rows]))
         if self._inside and site in self._inside.sites(step):
             return self._inside.attend(site, query, key, value, step)
         return attention(query, key, value)
@@ -63,8 +64,16 @@ class Recorder(Control):
         return self._inside.features(site, hidden, step) if self._inside else hidden
 
     def _record(self, site: Site, probs: torch.Tensor) -> None:
-        self._sums[site.kind] = self._sums[site.kind] + probs if site.kind in self._sums else probs
-        self._counts[site.kind] += 1
+        if site.kind != "joint":
+            self._add(site.kind, probs)
+            return
+        words, pixels = probs[..., : -site.cells], probs[..., -site.cells :]
+        self._add("cross", words)
+        self._add("self", pixels / pixels.sum(-1, keepdim=True))  # carries heat along and keeps its amount
+
+    def _add(self, kind: str, probs: torch.Tensor) -> None:
+        self._sums[kind] = self._sums[kind] + probs if kind in self._sums else probs
+        self._counts[kind] += 1
 
     def maps(self, row: int) -> AttentionMaps:
         """What has been recorded so far of one of the rows, its mean as a single noise level."""
@@ -93,12 +102,14 @@ def record_maps(
         condition: The caption's, one row.
     """
     sites = map_sites(backbone.sites(*latents.shape[-2:]))
-    recorded = []
-    for rows in torch.arange(len(latents)).split(BATCH):
+    at_once = max(1, min(BATCH, MAPS_AT_ONCE // sites[0].cells ** 2))
+    recorded, pixels = [], torch.zeros((), device=backbone.device)
+    for rows in torch.arange(len(latents)).split(at_once):
         recorder = Recorder(sites)
         with controlled(backbone, recorder, step=0):
             at = torch.tensor([timesteps[i] for i in rows])
             backbone.denoise(latents[rows.to(latents.device)], at, condition.expand(len(rows)))
-        recorded.append(recorder.means())
-    cross, pixels = (torch.cat(parts) for parts in zip(*recorded, strict=True))
-    return AttentionMaps(cross, pixels.mean(0), sites[0].height, sites[0].width)
+        cross, of_pixels = recorder.means()
+        recorded.append(cross)
+        pixels = pixels + of_pixels.sum(0)
+    return AttentionMaps(torch.cat(recorded), pixels / len(latents), sites[0].height, sites[0].width)

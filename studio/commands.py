@@ -11,6 +11,7 @@ from diffusers.utils import logging as diffusers_logging
 from transformers.utils import logging as transformers_logging
 
 from backbones.errors import EditRealError
+from backbones.families import FAMILIES
 from backbones.loading import find_device, load_backbone
 from backbones.photo import Photo, open_photo
 from backbones.saving import check_folder, check_target, make_folder, write_picture
@@ -33,7 +34,7 @@ commands = typer.Typer()
 PhotoFile = Annotated[Path, typer.Argument(help="the photo; it is never changed")]
 CaptionText = Annotated[str, typer.Argument(help="what the photo shows")]
 NewCaption = Annotated[str, typer.Argument(help="what it should show")]
-Model = Annotated[str, typer.Option(help="'bundled', a folder in diffusers' layout, or a Hugging Face hub id")]
+Model = Annotated[str, typer.Option(help="'bundled', a folder in diffusers' layout, a .safetensors file, or a hub id")]
 Device = Annotated[str | None, typer.Option(help="cuda, mps or cpu; the best there is by default")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16, of the network")]
 Region = Annotated[
@@ -309,8 +310,12 @@ def models() -> None:
     typer.echo("  words it was trained on:")
     for kind, words in backbone.words.items():
         typer.echo(f"    {kind}: {', '.join(words)}")
-    typer.echo("any Stable Diffusion 1.x or 2.x model in safetensors:")
-    typer.echo("  --model FOLDER, a folder in diffusers' layout, or")
+    typer.echo("any model in safetensors of one of these families:")
+    for pipeline, family in FAMILIES.items():
+        typer.echo(f"  {family.title} ({pipeline}), guidance {family.guidance_scale:g} by default")
+    typer.echo("as")
+    typer.echo("  --model FOLDER, a folder in diffusers' layout,")
+    typer.echo("  --model FILE.safetensors, a single file; its configuration from the folder FILE beside it or the hub")
     typer.echo("  --model HUB_ID, such as stable-diffusion-v1-5/stable-diffusion-v1-5 (downloaded once)")
 
 

@@ -32,7 +32,7 @@ def announce(backbone: Backbone) -> Backbone:
     """Says in one line which model is used and how to choose another."""
     typer.echo(
         f"model: {backbone.name}, {backbone.image_size}x{backbone.image_size}, on {backbone.device.type} in "
-        f"{backbone.dtype_name} (another: --model FOLDER or HUB_ID)",
+        f"{backbone.dtype_name} (another: --model FOLDER, FILE or HUB_ID)",
         err=True,
     )
     return backbone

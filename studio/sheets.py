@@ -5,7 +5,6 @@ from __future__ import annotations
 from PIL import Image
 
 from backbones.photo import Photo
-from backbones.text import parse_caption
 from editing.align import is_content
 from editing.editor import Editor
 from editing.pictures.heat import heat_image
@@ -25,7 +24,7 @@ def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, ove
         photo: The photo.
         over_steps: Several noise levels of every content word instead of one mean of every word.
     """
-    caption = parse_caption(editor.backbone.tokenizer, trajectory.caption)
+    caption = editor.backbone.parse(trajectory.caption)
     words = [word for word in caption.words if word.positions and not word.is_punctuation]
     geometry = trajectory.geometry
     panels = [("photo", photo.image)]

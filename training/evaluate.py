@@ -24,7 +24,6 @@ from tqdm import tqdm
 from backbones.backbone import Backbone
 from backbones.loading import load_backbone
 from backbones.photo import open_photo
-from backbones.text import parse_caption
 from backbones.view import look_at
 from inversion.invert import invert
 from inversion.schedule import make_schedule
@@ -98,7 +97,7 @@ def noun_heat(backbone: Backbone, row: dict[str, Any], steps: int) -> torch.Tens
     schedule, levels = make_schedule(backbone, steps), trajectory.spread_steps(MAP_LEVELS)
     timesteps = [schedule.timesteps[level] for level in levels]
     maps = record_maps(backbone, trajectory.latents[levels], timesteps, backbone.condition([caption]))
-    words = parse_caption(backbone.tokenizer, caption).find(noun)
+    words = backbone.parse(caption).find(noun)
     return word_heat(maps, [position for word in words for position in word.positions])
 
 

@@ -9,7 +9,7 @@ import torch
 
 from backbones.attention import Control, Site, attention
 from backbones.errors import EditRealError
-from editing.rows import Rows
+from editing.rows import Rows, of_source
 from editing.window import steps_in
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ class MutualSelfAttention(Control):
     """
 
     def __init__(self, edits: int, steps: int, sites: Sequence[Site]) -> None:
-        of_self = [site for site in sites if site.kind == "self"]
+        of_self = [site for site in sites if site.kind in ("self", "joint")]
         self._rows = Rows(edits)
-        self._sites = [site for site in of_self if site.order >= FIRST_LAYER * len(of_self)]
+        self._sites = [site for index, site in enumerate(of_self) if index >= FIRST_LAYER * len(of_self)]
         self._steps = steps_in((FIRST_STEP, 1.0), steps).tolist()
 
     def sites(self, step: int) -> Collection[Site]:
@@ -38,8 +38,8 @@ class MutualSelfAttention(Control):
     def attend(
         self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
     ) -> torch.Tensor:
-        source = self._rows.source
-        return attention(query, key[source].expand_as(key), value[source].expand_as(value))
+        key, value = (of_source(site, part, self._rows.source) for part in (key, value))
+        return attention(query, key, value)
 
 
 def mutual(plans: Sequence[EditPlan], sites: Sequence[Site], device: torch.device) -> MutualSelfAttention:

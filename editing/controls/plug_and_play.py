@@ -9,7 +9,7 @@ import torch
 
 from backbones.attention import Control, Site, attention
 from backbones.errors import EditRealError
-from editing.rows import Rows
+from editing.rows import Rows, of_source
 from editing.window import steps_in
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ ATTENTION_UNTIL = 0.5
 LAYER_SHARE = 0.25  # of the latents' side: there is the decoder's layer 4, the second of its grid,
 LEAST_LAYER_SIDE = 8  # and not below this side, since a model of small latents has few cells there
 LAYER_OF_GRID = 1
+SELF = ("self", "joint")  # sites at which pixels attend to pixels
 
 
 class PlugAndPlay(Control):
@@ -50,7 +51,7 @@ class PlugAndPlay(Control):
         self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
     ) -> torch.Tensor:
         source = self._rows.source
-        return attention(query[source].expand_as(query), key[source].expand_as(key), value)
+        return attention(query[source].expand_as(query), of_source(site, key, source), value)
 
 
 def layers_of(sites: Sequence[Site]) -> tuple[list[Site], list[Site]]:
@@ -63,7 +64,7 @@ def layers_of(sites: Sequence[Site]) -> tuple[list[Site], list[Site]]:
     decoder = [site for site in sites if site.part == "decoder"]
     residual = [site for site in decoder if site.kind == "residual"]
     if not residual:
-        return [], [site for site in decoder if site.kind == "self"]
+        return [], [site for site in decoder if site.kind in SELF]
 
     def distance(site: Site) -> float:
         return abs(site.side - max(LEAST_LAYER_SIDE, LAYER_SHARE * site.side / site.share))
@@ -71,8 +72,8 @@ def layers_of(sites: Sequence[Site]) -> tuple[list[Site], list[Site]]:
     share = min(residual, key=distance).share
     of_grid = [site for site in residual if site.share == share]
     layer = min(LAYER_OF_GRID, len(of_grid) - 1)
-    beside = [site for site in decoder if site.kind == "self" and site.share == share]
-    finer = [site for site in decoder if site.kind == "self" and site.share > share]
+    beside = [site for site in decoder if site.kind in SELF and site.share == share]
+    finer = [site for site in decoder if site.kind in SELF and site.share > share]
     return [of_grid[layer]], [*beside[layer:], *finer]
 
 
@@ -80,8 +81,14 @@ def plug_and_play(plans: Sequence[EditPlan], sites: Sequence[Site], device: torc
     """The layout is the photo's, by features and self-attention; colours and textures are the new caption's.
 
     Raises:
-        EditRealError: A word's weight is asked for, which has no place in features and self-attention.
+        EditRealError: A word's weight is asked for, which has no place in features and self-attention, or the model
+            has no residual blocks.
     """
+    if sites and not any(site.kind == "residual" for site in sites):
+        raise EditRealError(
+            "expected a model with residual blocks for control='plug_and_play', which takes their features, got one of "
+            "transformer blocks alone; use 'replace', 'refine' or 'mutual'"
+        )
     if any(plan.settings.reweight for plan in plans):
         raise EditRealError(
             "expected no reweight with control='plug_and_play', which leaves words alone; use 'replace'"

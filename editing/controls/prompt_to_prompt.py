@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from backbones.attention import Control, Site, attention, attention_probs, gather
+from backbones.attention import Control, Site, attention, attention_probs, gather, pixels_share
 from backbones.text import Caption
 from editing.align import Alignment, new_words
 from editing.rows import Rows
@@ -107,7 +107,7 @@ def lay_out(
     """
     target = alignment.target
     windows = dict(cross_replace) if isinstance(cross_replace, Mapping) else {"default": cross_replace}
-    length = len(target.input_ids)
+    length = target.length
     cross_steps = steps_in(windows.pop("default", 1.0), steps)[:, None].expand(steps, length).clone()
     for name, window in windows.items():
         cross_steps[:, _positions(target, name)] = steps_in(window, steps)[:, None]
@@ -135,15 +135,21 @@ class PromptToPrompt(Control):
         self._words, self._rows = words, Rows(len(words))
         self._cross = [site for site in sites if site.kind == "cross"]
         self._self = [site for site in sites if site.kind == "self" and _holds_layout(site)]
+        self._joint = [site for site in sites if site.kind == "joint"]
 
     def sites(self, step: int) -> Collection[Site]:
-        cross = self._cross if any(one.acts[step] for one in self._words) else []
-        layout = self._self if any(one.holds[step] for one in self._words) else []
-        return [*cross, *layout]
+        acts, holds = any(one.acts[step] for one in self._words), any(one.holds[step] for one in self._words)
+        return [
+            *(self._cross if acts else []),
+            *(self._self if holds else []),
+            *(site for site in self._joint if acts or (holds and _holds_layout(site))),
+        ]
 
     def attend(
         self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
     ) -> torch.Tensor:
+        if site.kind == "joint":
+            return self._carry_both(site, query, key, value, step)
         edit = self._carry_words if site.kind == "cross" else self._carry_layout
         return edit(query, key, value, step)
 
@@ -164,6 +170,22 @@ class PromptToPrompt(Control):
         source_of = [0 if words.holds[step] else row for words, row in zip(self._words, self._cond_rows, strict=True)]
         rows = [*range(self._rows.cond.start), *source_of]
         return attention(query[rows], key[rows], value)
+
+    def _carry_both(
+        self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
+    ) -> torch.Tensor:
+        """Text and pixels in one softmax: words are carried among its words, the layout among its pixels.
+
+        What share of its attention a pixel gives to either stays the target's own, so that rows sum to 1. Each half is
+        worked out as it would be at a site of its own.
+        """
+        cond, words, pixels = self._rows.cond, slice(0, -site.cells), slice(-site.cells, None)
+        share = pixels_share(query[cond], key[cond], site.cells)
+        of_words = self._carry_words(query, key[:, :, words], value[:, :, words], step)[cond]
+        among_pixels = query, key[:, :, pixels], value[:, :, pixels]
+        of_pixels = self._carry_layout(*among_pixels, step) if _holds_layout(site) else attention(*among_pixels)
+        kept = attention(*(part[: cond.start] for part in (query, key, value)))
+        return torch.cat([kept, (1 - share) * of_words + share * of_pixels[cond]])
 
     @property
     def _cond_rows(self) -> range:

@@ -1,7 +1,7 @@
 () => {
   // A photo that is pasted or dropped anywhere goes where a chosen one goes.
   const hand = (files) => {
-    const input = document.querySelector("#photo-file input[type=file]");
+    const input = document.querySelector('[data-testid="Another photo-upload-button"]') || document.querySelector("#photo-file input[type=file]");
     if (!input || !files.length) return false;
     const data = new DataTransfer();
     data.items.add(files[0]);

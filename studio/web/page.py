@@ -74,6 +74,9 @@ class Page:
 
     def _lay_out_stage(self) -> None:
         self.other = gr.UploadButton("Another photo", size="sm", file_types=["image"], elem_id="another", visible=False)
+        # Out of sight, and clicked by the page itself.
+        self.mask_file = gr.UploadButton("Load mask", file_types=["image"], elem_id="mask-file")
+        self.file = gr.DownloadButton("Fetch", elem_id="file")
         with gr.Column(elem_id="drop-area") as self.drop_area:
             self.photo_file = gr.File(label="Photo", show_label=False, file_types=["image"], elem_id="photo-file")
             self.examples = gr.HTML(
@@ -83,7 +86,6 @@ class Page:
                 js_on_load=_STRIP_JS,
                 apply_default_css=False,
             )
-            self.mask_file = gr.UploadButton("Load mask", file_types=["image"], elem_id="mask-file", visible="hidden")
         self.stage = gr.HTML(
             "",
             html_template=(HERE / "stage.html").read_text(encoding="utf-8"),
@@ -152,7 +154,7 @@ class Page:
         for field in self.fields:
             if field.option.group != group:
                 group = field.option.group
-                gr.HTML(f"<h3>{escape(group.capitalize())}</h3>", apply_default_css=False)
+                gr.HTML(f"<h2>{escape(group.capitalize())}</h2>", apply_default_css=False)
             self.widgets.append(_widget(field))
 
     def _lay_out_outcome(self) -> None:
@@ -195,7 +197,6 @@ class Page:
                 "<p class='hint'>Painted masks stand inside the downloaded file; "
                 "<code>edit-real recall FILE --masks .</code> writes them beside it.</p>"
             )
-        self.file = gr.DownloadButton("file", elem_id="file")  # out of sight, clicked by the page itself
 
     # Wires
 
@@ -206,7 +207,6 @@ class Page:
             self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
             self.take, self.moves, self.other, self.region, self.model, self.elsewhere, self.proposal, *self.ways,
         ]  # fmt: skip
-        self._everything = everything
         typing = [self.caption, self.new_caption, self.model, *self.weights]
         for source in (self.photo_file, self.other):
             opened = source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)

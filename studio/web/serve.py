@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -114,17 +115,33 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
 
 
 def serve(names: Sequence[str], door: Door, *, open_browser: bool) -> None:
-    """Serves the page until it is interrupted."""
+    """Serves the page until it is interrupted, or told to end; its files are gone in either case."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     _page_class()
     models = Models(names)
     models.editor(models.names[0])
-    with running(models, door, open_browser=open_browser) as address:
-        print(f"edit-real is at {address} (Ctrl+C ends it)", flush=True)
-        try:
+    try:
+        with _ended_like_an_interrupt(), running(models, door, open_browser=open_browser) as address:
+            print(f"edit-real is at {address} (Ctrl+C ends it)", flush=True)
             threading.Event().wait()
-        except KeyboardInterrupt:
-            print("ended; its files are gone")
+    except KeyboardInterrupt:
+        print("ended; its files are gone")
+
+
+@contextmanager
+def _ended_like_an_interrupt() -> Iterator[None]:
+    """What ends a process otherwise, such as a closed terminal, is taken as Ctrl+C, so that files are removed."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    found = {name: signal.signal(getattr(signal, name), interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in found.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _page_class() -> Any:

@@ -107,7 +107,7 @@ element.addEventListener("click", (event) => {
   if (button.dataset.tool) take(button.dataset.tool);
   if (button.dataset.do === "undo" && before.length) { pen.putImageData(before.pop(), 0, 0); told(); }
   if (button.dataset.do === "save") trigger("save");
-  if (button.dataset.do === "load") document.querySelector("#mask-file input[type=file]")?.click();
+  if (button.dataset.do === "load") document.querySelector("#mask-file")?.click();
   if (button.dataset.do === "clear") { remember(); pen.clearRect(0, 0, canvas.width, canvas.height); told(); }
 });
 

@@ -41,8 +41,6 @@ HEAT_SIDE = 420
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tiff"}
 """Formats to download in, with their endings."""
 
-_OWN_FORMATS = {"JPEG": "JPEG", "MPO": "JPEG", "PNG": "PNG", "WEBP": "WebP", "TIFF": "TIFF"}
-
 
 @dataclass(frozen=True)
 class Request:
@@ -269,11 +267,6 @@ class Visit:
         if self.photo is None or any(mask.shape[::-1] != self.photo.size for mask in masks.values()):
             return None if masks else Strokes()
         return Strokes.of(masks.get("include_mask"), masks.get("exclude_mask"), self.photo.size)
-
-    @property
-    def own_format(self) -> str:
-        """The photo's own format, where it is one to download in."""
-        return _OWN_FORMATS.get((self.photo and self.photo.format) or "PNG", "PNG")
 
     @property
     def is_running(self) -> bool:

@@ -7,8 +7,9 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 
-from backbones.attention import Control, ControlledAttention, Site, attention, attention_probs, controlled, gather
+from backbones.attention import Control, Site, attention, attention_probs, controlled, gather
 from backbones.backbone import Backbone
+from backbones.processors import ControlledAttention
 
 
 class Everywhere(Control):

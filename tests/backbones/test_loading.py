@@ -57,14 +57,16 @@ def test_the_scheduler_is_read(backbone: Backbone, model_folder: Path) -> None:
     torch.testing.assert_close(levels.signal**2 + levels.noise**2, torch.ones(1000, dtype=torch.float64))
     assert levels.final == levels.at(0)  # set_alpha_to_one is False
     assert (levels.steps_offset, levels.timestep_spacing) == (1, "leading")
-    assert backbone.known_words is None
+    assert backbone.known_words is None and backbone.words == {}
     assert backbone.guidance(None) == 7.5 and backbone.guidance(3.0) == 3.0
 
 
 def test_what_a_model_says_of_itself_is_read(folder: Path) -> None:
-    (folder / "edit_real.json").write_text('{"known_words": ["rose", "cat"], "guidance_scale": 3}')
+    own = {"known_words": ["rose", "cat"], "words": {"flowers": ["rose"], "pets": ["cat"]}, "guidance_scale": 3}
+    (folder / "edit_real.json").write_text(json.dumps(own))
     backbone = load_backbone(folder, device="cpu")
     assert backbone.known_words == {"rose", "cat"}
+    assert backbone.words == {"flowers": ("rose",), "pets": ("cat",)}
     assert backbone.guidance_scale == 3.0
 
 
@@ -202,7 +204,21 @@ def break_index(folder: Path) -> None:
                 _class_name="StableDiffusionXLPipeline",
                 text_encoder_2=["transformers", "CLIPTextModelWithProjection"],
             ),
-            "StableDiffusionXLPipeline",
+            "without text_encoder_2/, tokenizer_2/",
+        ),
+        (
+            lambda folder: change_json(folder / "model_index.json", _class_name="StableDiffusionInpaintPipeline"),
+            "an inpainting model",
+        ),
+        (
+            lambda folder: change_json(folder / "model_index.json", _class_name="StableDiffusionDepth2ImgPipeline"),
+            "told depths",
+        ),
+        (
+            lambda folder: change_json(
+                folder / "model_index.json", _class_name="StableDiffusionInstructPix2PixPipeline"
+            ),
+            "takes instructions",
         ),
         (
             lambda folder: change_json(folder / "scheduler" / "scheduler_config.json", prediction_type="sample"),
@@ -258,6 +274,6 @@ def test_a_family_that_is_not_known_is_refused_before_its_weights_are_fetched(
         asked.append(allow_patterns)
         return str(tmp_path)
 
-    monkeypatch.setattr("backbones.loading.snapshot_download", download)
+    monkeypatch.setattr("backbones.hub.snapshot_download", download)
     assert "got AudioPipeline" in message_of("someone/audio")
     assert asked == [["model_index.json"]]

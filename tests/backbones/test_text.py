@@ -1,6 +1,7 @@
 import pytest
 import torch
-from transformers import CLIPTokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import CLIPTokenizer, T5TokenizerFast
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
@@ -86,3 +87,13 @@ def test_conditions_in_a_batch_equal_those_alone(backbone: Backbone) -> None:
     for row, text in enumerate(texts):
         torch.testing.assert_close(together[row].embeds, backbone.condition([text]).embeds)
     assert not torch.allclose(together[0].embeds, together[2].embeds, atol=1e-3)
+
+
+def test_a_space_that_is_a_token_belongs_to_the_word_behind_it() -> None:
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *((letter, -1.0) for letter in "▁acdert")]
+    made = Tokenizer(models.Unigram(pieces, unk_id=2))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    letters = T5TokenizerFast(tokenizer_object=made, extra_ids=0, model_max_length=16)
+    caption = parse_caption(letters, "a red cat ")
+    assert [word.positions for word in caption.words] == [(0, 1), (2, 3, 4, 5), (6, 7, 8, 9)]
+    assert caption.end == 10 and len(caption.input_ids) == 16

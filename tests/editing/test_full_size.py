@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.full_size import SIZES, build
+from benchmarks.full_size import build
 from editing.editor import Editor
 from masks.record import map_sites
 
@@ -24,12 +24,11 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype", "map_side"),
-    [("Stable Diffusion 1.5", torch.float32, 16), ("Stable Diffusion 2.1", torch.bfloat16, 24)],
+    ("name", "dtype", "side", "map_side"),
+    [("Stable Diffusion 1.5", torch.float32, 512, 16), ("Stable Diffusion 2.1", torch.bfloat16, 768, 24)],
     ids=["1.5", "2.1"],
 )
-def test_a_model_of_full_size_is_edited(name: str, dtype: torch.dtype, map_side: int) -> None:
-    side = SIZES[name].side
+def test_a_model_of_full_size_is_edited(name: str, dtype: torch.dtype, side: int, map_side: int) -> None:
     editor = Editor(build(name, dtype))
     backbone = editor.backbone
     assert (backbone.image_size, backbone.size_multiple) == (side, 64)

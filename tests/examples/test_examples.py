@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from backbones.loading import BUNDLED_FOLDER
+from backbones.hub import BUNDLED_FOLDER
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -41,6 +41,7 @@ PICTURES = {
     ],
     "mend_an_edit": ["mend_an_edit.jpg", "not_mended.jpg"],
     "own_weights": ["sheet.png"],
+    "pipeline_in_memory": ["pipeline_in_memory.png"],
 }
 """What each example leaves in the folder that it is given."""
 STEPS = 3  # show that an example runs; its pictures are worth looking at from some ten steps on

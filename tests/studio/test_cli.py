@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import editing
+from backbones.families import FAMILIES
 from editing.propose import Proposal
 from studio import cli, commands
 from tests.editing.pictures.sheets import panels_of
@@ -213,6 +214,7 @@ def test_models_says_what_the_bundled_one_knows(monkeypatch: pytest.MonkeyPatch,
     assert run(monkeypatch, "models") == 0
     said = capsys.readouterr().out
     assert "tulip" in said and "--model" in said
+    assert all(pipeline in said and family.title in said for pipeline, family in FAMILIES.items())
 
 
 def test_a_proposal_is_a_caption_or_a_reason(

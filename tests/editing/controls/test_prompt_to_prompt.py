@@ -288,3 +288,23 @@ def test_a_words_own_window_leaves_all_other_words_theirs() -> None:
     assert with_default({"pink": 0.4}) == {"default": EditSettings.cross_replace, "pink": 0.4}
     assert with_default({"pink": 0.4, "default": 0.1}) == {"pink": 0.4, "default": 0.1}
     assert with_default(0.3) == 0.3
+
+
+def test_where_text_and_pixels_share_a_softmax_words_are_carried_in_its_text_columns(tokenizer: CLIPTokenizer) -> None:
+    """Against probabilities written out: `(1 - share) * carried words + share * the source's pixels`."""
+    words = plan(tokenizer, "a red rose", "a red cat", weights={"red": 0.5})
+    site, length = Site("attn", "joint", "middle", 0, SIDE, SIDE, share=0.25), KEYS
+    control = PromptToPrompt([words], [site])
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(3, 2, count, 8, generator=generator) for count in (16, length + 16, length + 16))
+    plain = attention_probs(query, key)
+    for step, holds in ((0, True), (STEPS - 1, False)):
+        source, target = plain[0], plain[2]
+        share = target[..., length:].sum(-1, keepdim=True)
+        pixels = source[..., length:] if holds else target[..., length:]
+        within = [part[..., :length] / part[..., :length].sum(-1, keepdim=True) for part in (source, target)]
+        text = words.cross(*within, step)
+        expected = torch.cat([(1 - share) * text, share * pixels / pixels.sum(-1, keepdim=True)], -1)
+        changed = control.attend(site, query, key, value, step)
+        torch.testing.assert_close(changed[2], expected @ value[2], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(changed[:2], plain[:2] @ value[:2], rtol=1e-4, atol=1e-5)

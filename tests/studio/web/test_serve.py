@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+from studio.limits import say_limits
+from studio.web.models import Models
+from studio.web.serve import Door, check_door, own_folder, serve
+
+
+def test_the_folder_is_ones_own_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "True")
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    with own_folder() as folder:
+        (folder / "photo.png").write_bytes(b"")
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
+        assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+    assert not folder.exists()
+    assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "True" and "GRADIO_TEMP_DIR" not in os.environ
+
+
+def test_other_machines_come_in_on_purpose_only() -> None:
+    assert check_door("127.0.0.1", None, None, no_password=False) == Door()
+    assert Door().is_local
+    assert not check_door("0.0.0.0", 8000, "a secret", no_password=False).is_local
+    assert not check_door("0.0.0.0", None, None, no_password=True).is_local
+    with pytest.raises(EditRealError, match="--password or --no-password"):
+        check_door("0.0.0.0", None, None, no_password=False)
+    for password, no_password in (("", False), ("a secret", True)):
+        with pytest.raises(EditRealError, match="password"):
+            check_door("0.0.0.0", None, password, no_password=no_password)
+
+
+def test_without_gradio_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(EditRealError, match=r"pip install 'edit-real\[web\]'"):
+        serve(["bundled"], Door(), open_browser=False)
+
+
+def test_models_are_loaded_once_when_they_are_asked_for(backbone: Backbone, tmp_path: Path) -> None:
+    loaded: list[str] = []
+
+    def load(name: str) -> Backbone:
+        loaded.append(name)
+        return backbone
+
+    models = Models(["one", "two", "one"], load=load)
+    assert models.names == ("one", "two") and not loaded
+    assert models.editor("two") is models.editor("two") and loaded == ["two"]
+    with pytest.raises(EditRealError, match="among one, two"):
+        models.editor(str(tmp_path))
+    assert Models.title(str(tmp_path / "my model")) == "my model"
+
+
+def test_limits_are_told_in_words(backbone: Backbone, bundled: Backbone) -> None:
+    assert "vocabulary is open" in say_limits(backbone)
+    assert "64 × 64" in say_limits(bundled) and "daisy" in say_limits(bundled)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_a_page_that_is_told_to_end_leaves_no_files(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-m", "studio.cli", "web", "--no-open"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as page:
+        assert page.stdout is not None
+        assert "edit-real is at http://127.0.0.1" in page.stdout.readline()
+        assert list(tmp_path.glob("edit-real-*"))
+        page.terminate()
+        assert page.wait(60) == 0
+    assert not list(tmp_path.glob("edit-real-*"))
