@@ -226,7 +226,7 @@ class Actions:
             weights = {
                 word: float(weight)
                 for word, weight in zip(visit.weighted, asked.weights, strict=False)
-                if word in new and weight is not None and weight != settings.emphasis
+                if word in new and weight is not None and weight != EditSettings.emphasis  # a slider that was moved
             }
             protected = tuple(word for word in visit.protected if word.casefold() in present)
             settings = replace(settings, reweight=weights, protect_words=protected)

@@ -50,8 +50,8 @@ class Visitor:
         """The sentence on what happened."""
         return self.one("#note .note")
 
-    def upload(self, path: Path, into: str = "#photo-file") -> None:
-        self.one(f"{into} input[type=file]").set_input_files(path)
+    def upload(self, path: Path) -> None:
+        self.one("#photo-file input[type=file]").set_input_files(path)
 
     def open(self, path: Path) -> None:
         """A photo, up to where the stage shows it."""
@@ -81,6 +81,9 @@ class Visitor:
     def draft(self) -> None:
         """Few steps, as in `DRAFT`; it says nothing of how the steps are set otherwise."""
         self.advanced()
+        self.few_steps()
+
+    def few_steps(self) -> None:
         self.choose("#set-inversion", "direct")
         self.one("#set-steps input").first.fill(str(DRAFT["steps"]))
         self.choose("#set-refinement", "plain")
