@@ -1,9 +1,11 @@
 r"""Choose the benchmark's edits: photos evenly spread over a split, edits in turn, none of it by looks or results.
 
     python -m benchmarks.choose_edits --photos flower-photos-144.zip --photos pet-photos-144.zip \
+        --photos clothes-photos-192.zip --photos fruit-photos-192.zip --photos car-photos-192.zip \
         --split test --out benchmarks/edits.json
 
-`--split train` makes a list to choose settings on. The same archives always give the same list.
+`--split train` makes a list to choose settings on. The same archives always give the same list, and an archive less
+leaves out the edits of its photos.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import typer
 from backbones.errors import EditRealError
 from benchmarks.edits import FIELDS
 from training.archives import read_archive
-from training.captions import BACKGROUNDS, SPECIES, describe
+from training.captions import BACKGROUNDS, SPECIES, caption_of, describe
 from training.colors import FLOWER_COLORS
 from workshop.command import run_command
 
@@ -30,7 +32,13 @@ Row = dict[str, Any]
 Drafts = dict[Any, dict[str, Any]]
 """The edits of one sort that a photo allows, by what each asks for."""
 
-PHOTOS = 36  # that `RECIPES` gives the numbers of edits for
+SMALL = 0.35  # of the frame, which a small animal fills less of
+ASKED = {
+    "clothes": ("red", "blue", "green", "yellow", "purple", "pink", "white", "black", "orange"),
+    "fruit": ("red", "green", "yellow", "purple", "orange"),
+    "car": ("red", "blue", "yellow", "green", "white", "black"),
+}
+"""Colours that a thing of each kind is asked for."""
 
 
 def swap_color(row: Row) -> Drafts:
@@ -39,6 +47,16 @@ def swap_color(row: Row) -> Drafts:
         asked: _draft(describe(noun, color), describe(noun, asked), asked_color=asked)
         for asked in FLOWER_COLORS
         if asked != color
+    }
+
+
+def dye(row: Row) -> Drafts:
+    """Another colour of a garment, a fruit or a car."""
+    caption, noun = caption_of(row)
+    return {
+        asked: _draft(caption, describe(noun, asked), asked_color=asked)
+        for asked in ASKED[row["kind"]]
+        if row["color"] not in (None, asked)
     }
 
 
@@ -127,9 +145,9 @@ class Recipe:
 
     Attributes:
         kind: As `Edit.kind`.
-        subject: "flower" or "animal": the photos that it is for.
+        subject: As a row's `kind`: the photos that it is for.
         region: "object" or "background": what the changed words are about.
-        number: Of edits for `PHOTOS` photos.
+        number: Of edits for the group's number of photos.
         drafts: What a photo allows.
     """
 
@@ -140,12 +158,35 @@ class Recipe:
     drafts: Callable[[Row], Drafts]
 
 
+@dataclass(frozen=True)
+class Group:
+    """Photos that are chosen together, and the edits that they share among them.
+
+    Attributes:
+        number: Of photos.
+        belongs: Whether a photo, whose object is known, is one of them.
+        recipes: In the order of the list.
+    """
+
+    number: int
+    belongs: Callable[[Row], bool]
+    recipes: Sequence[Recipe]
+
+
+def of_kind(*kinds: str) -> Callable[[Row], bool]:
+    return lambda row: row["kind"] in kinds
+
+
+def is_small_animal(row: Row) -> bool:
+    return row["kind"] == "pet" and float(row["object"].mean()) < SMALL
+
+
 STRONGER, WEAKER = (2.0,), (0.3, -1.0)
 
-RECIPES = (
+FLOWERS_AND_PETS = (
     Recipe("colour swap", "flower", "object", 36, swap_color),
     Recipe("species swap", "flower", "object", 12, swap_species),
-    Recipe("species swap", "animal", "object", 12, swap_animal),
+    Recipe("species swap", "pet", "object", 12, swap_animal),
     Recipe("background swap", "flower", "background", 14, swap_background),
     Recipe("words added", "flower", "object", 8, add_color),
     Recipe("words added", "flower", "background", 6, add_background),
@@ -153,33 +194,53 @@ RECIPES = (
     Recipe("words removed", "flower", "background", 5, remove_background),
     Recipe("reweighting", "flower", "object", 5, partial(reweight_color, weights=STRONGER)),
     Recipe("reweighting", "flower", "object", 5, partial(reweight_color, weights=WEAKER)),
-    Recipe("reweighting", "animal", "object", 3, partial(reweight_breed, weights=STRONGER)),
-    Recipe("reweighting", "animal", "object", 3, partial(reweight_breed, weights=WEAKER)),
+    Recipe("reweighting", "pet", "object", 3, partial(reweight_breed, weights=STRONGER)),
+    Recipe("reweighting", "pet", "object", 3, partial(reweight_breed, weights=WEAKER)),
 )
+GROUPS = (
+    Group(36, of_kind("flower", "pet"), FLOWERS_AND_PETS),
+    Group(32, of_kind("clothes"), [Recipe("colour of clothes", "clothes", "object", 32, dye)]),
+    Group(16, of_kind("fruit"), [Recipe("colour of fruit", "fruit", "object", 16, dye)]),
+    Group(4, of_kind("car"), [Recipe("colour of a car", "car", "object", 12, dye)]),
+    Group(8, is_small_animal, [Recipe("small animal", "pet", "object", 8, swap_animal)]),
+)
+"""The whole list, a group after the other."""
 
 
-def choose_photos(archives: list[Path], split: str, number: int) -> list[Row]:
-    """`number` photos evenly spread over those of the split whose object is known, the archives one after another."""
+def choose_photos(archives: list[Path], split: str, share: float = 1.0) -> list[list[Row]]:
+    """Each group's photos, `share` of its number, evenly spread over the split, the archives one after another."""
     rows = [row for path in archives for row in read_archive(path, split=split)]
     rows = [row for row in rows if row["object"] is not None]
     if not rows:
         raise EditRealError(f"expected photos of the split 'train' or 'test' in the archives, got none of {split!r}")
-    return [rows[int(place)] for place in np.linspace(0, len(rows) - 1, min(number, len(rows)))]
+    return [_spread([row for row in rows if group.belongs(row)], group.number * share) for group in GROUPS]
 
 
-def choose_edits(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The entries of the list, recipe after recipe, in numbers that go with that of the photos."""
-    # The archives hold the photos by species: a tie between two must not always fall to the daisies.
-    shuffled = [rows[index] for index in np.random.default_rng(0).permutation(len(rows))]
+def _spread(rows: Sequence[Row], number: float) -> list[Row]:
+    number = min(max(round(number), 1), len(rows))
+    return [rows[int(place)] for place in np.linspace(0, len(rows) - 1, number)]
+
+
+def choose_edits(photos: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
+    """The entries of the list, group after group, recipe after recipe, in numbers that go with that of the photos.
+
+    `photos` are each group's.
+    """
     edits_of: Counter[str] = Counter()
-    return [entry for recipe in RECIPES for entry in _follow(recipe, shuffled, edits_of)]
+    entries: list[dict[str, Any]] = []
+    for group, rows in zip(GROUPS, photos, strict=True):
+        # The archives hold the photos by what they show: a tie between two must not always fall to the same.
+        shuffled = [rows[index] for index in np.random.default_rng(0).permutation(len(rows))]
+        for recipe in group.recipes:
+            entries += _follow(recipe, round(recipe.number * len(rows) / group.number), shuffled, edits_of)
+    return entries
 
 
-def _follow(recipe: Recipe, rows: Sequence[Row], edits_of: Counter[str]) -> Iterator[dict[str, Any]]:
-    """A recipe's entries: each of the photo with the fewest edits so far, asking for what was asked least."""
-    drafts_of = {row["file_name"]: recipe.drafts(row) for row in rows if recipe.subject in row}
+def _follow(recipe: Recipe, number: int, rows: Sequence[Row], edits_of: Counter[str]) -> Iterator[dict[str, Any]]:
+    """`number` of a recipe's edits: each of the photo with the fewest so far, asking for what was asked least."""
+    drafts_of = {row["file_name"]: recipe.drafts(row) for row in rows if row["kind"] == recipe.subject}
     asked: Counter[Any] = Counter()
-    for _ in range(round(recipe.number * len(rows) / PHOTOS)):
+    for _ in range(number):
         names = [name for name, drafts in drafts_of.items() if drafts]
         if not names:
             return
@@ -201,10 +262,10 @@ def main(
     photos: Annotated[list[Path], typer.Option(help="the photo archives")],
     out: Annotated[Path, typer.Option(help="the list to write")],
     split: Annotated[str, typer.Option(help="'train' for a list to choose settings on, 'test' to report")] = "test",
-    number: Annotated[int, typer.Option(min=1, help="photos; the edits are about three times as many")] = PHOTOS,
+    share: Annotated[float, typer.Option(min=0.01, help="of the usual number of photos")] = 1.0,
 ) -> None:
     """Choose the edits and write their list, one a line."""
-    entries = choose_edits(choose_photos(photos, split, number))
+    entries = choose_edits(choose_photos(photos, split, share))
     lines = ",\n".join(json.dumps(entry) for entry in entries)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(f"[\n{lines}\n]\n", encoding="utf-8")

@@ -19,7 +19,7 @@ COMMANDS = {
     "propose": "Propose a caption for PHOTO, of words that the model lists as its own.",
     "recall": "Say how FILE, a picture that edit-real wrote, was made, and print what makes it again.",
     "batch": "Edit many photos by a list of jobs, each exactly once: folders, a ledger and a contact sheet.",
-    "demo": "Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion.",
+    "demo": "Edit sample photographs of scikit-learn and scikit-image with the bundled model, each in two ways.",
     "web": "Serve a page in the browser on which photos are edited.",
     "models": "Say which models there are and what the bundled one knows.",
 }

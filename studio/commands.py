@@ -32,6 +32,7 @@ from studio.batch.work import Setup
 from studio.options import option_of, spread_settings
 from studio.output import announce, check_targets, read_dtype, report, report_mask, write
 from studio.recall import command_line, describe, python_code, write_masks
+from studio.samples import installed_samples
 from studio.sheets import attention_sheet, feature_sheet
 
 commands = typer.Typer()
@@ -332,25 +333,25 @@ def demo(
     steps: option_of(InversionSettings, "steps") = InversionSettings.steps,  # type: ignore[valid-type]
     overwrite: Overwrite = False,
 ) -> None:
-    """Edit scikit-learn's sample photograph of a flower with the bundled model, twice from one inversion."""
-    try:
-        from sklearn.datasets import load_sample_image
-    except ImportError as error:
+    """Edit sample photographs of scikit-learn and scikit-image with the bundled model, each in two ways."""
+    samples = installed_samples()
+    if not samples:
         raise EditRealError(
-            "expected scikit-learn, whose sample photograph the demo edits, got none; pip install scikit-learn, or use "
-            "`edit-real edit` on a photo of yours"
-        ) from error
-    photo = open_photo(load_sample_image("flower.jpg"))
-    check_folder(out, photo, overwrite=overwrite)
+            "expected scikit-learn or scikit-image, whose sample photographs the demo edits, got neither; pip install "
+            "scikit-learn scikit-image, or use `edit-real edit` on a photo of yours"
+        )
+    photos = [open_photo(sample.load()) for sample in samples]
+    check_folder(out, photos[0], overwrite=overwrite)
     make_folder(out)
     editor = Editor(announce(load_backbone("bundled")), progress=True)
-    trajectory = editor.invert(photo, "a photo of an orange flower", steps=steps)
-    write_picture(photo.image, out / "photo.png", overwrite=overwrite)
-    for color in ("pink", "white"):
-        result = editor.edit(trajectory, f"a photo of a {color} flower")
-        target = out / f"{color}.png"
-        write(result, target, out / f"{color}-sheet.png", out / f"{color}-mask.png", overwrite=overwrite)
-        report(result, target)
+    for sample, photo in zip(samples, photos, strict=True):
+        trajectory = editor.invert(photo, sample.caption, steps=steps)
+        write_picture(photo.image, out / f"{sample.name}.png", overwrite=overwrite)
+        for word, new_caption in sample.new_captions.items():
+            result = editor.edit(trajectory, new_caption)
+            target, sheet, mask = (out / f"{sample.name}-{word}{end}.png" for end in ("", "-sheet", "-mask"))
+            write(result, target, sheet, mask, overwrite=overwrite)
+            report(result, target)
 
 
 @commands.command()

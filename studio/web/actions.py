@@ -14,9 +14,9 @@ from editing.captions import check_caption
 from editing.recipe import MASKS, Recipe, read_recipe
 from editing.settings import EditSettings, split_settings
 from studio.recall import command_line, python_code
+from studio.samples import Sample
 from studio.web import words
 from studio.web.brush import Strokes
-from studio.web.examples import Example
 from studio.web.form import read_form, shown_values
 from studio.web.models import Models
 from studio.web.visit import Edit, Request, Visit
@@ -139,7 +139,7 @@ def read_region(text: str) -> tuple[int, int, int, int] | None:
 class Actions:
     """The buttons, over the models of a page."""
 
-    def __init__(self, models: Models, examples: Sequence[Example] = ()) -> None:
+    def __init__(self, models: Models, examples: Sequence[Sample] = ()) -> None:
         self.models, self.examples = models, tuple(examples)
 
     def open(self, visit: Visit, path: str, *, caption: str = "") -> Shown:
@@ -187,11 +187,11 @@ class Actions:
         if not 0 <= number < len(self.examples):
             raise EditRealError(f"expected an example from 1 to {len(self.examples)}, got {number + 1}")
         example = self.examples[number]
-        visit.open(example.load(), example.title)
+        visit.open(example.load(), example.name.capitalize())
         return Shown(
             "Press Edit, or change the words first.",
             caption=example.caption,
-            new_caption=example.new_caption,
+            new_caption=next(iter(example.new_captions.values())),
             strokes="",
             view="mask",
         )

@@ -18,8 +18,8 @@ from typing import Any
 from PIL import Image
 
 from backbones.errors import EditRealError
+from studio.samples import installed_samples
 from studio.web.actions import Actions
-from studio.web.examples import examples
 from studio.web.gate import Gate
 from studio.web.models import Models
 from studio.web.visit import THUMBNAIL, Visits, page_picture
@@ -99,8 +99,10 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
         page_class = _page_class()
         visits = Visits(folder)
         stack.callback(visits.close)
-        offered = examples()
-        pictures = [(one.title, page_picture(Image.fromarray(one.load()), folder, THUMBNAIL)) for one in offered]
+        offered = installed_samples()
+        pictures = [
+            (one.name.capitalize(), page_picture(Image.fromarray(one.load()), folder, THUMBNAIL)) for one in offered
+        ]
         page = page_class(Actions(models, offered), visits, pictures, door=door.is_local)
         stop = threading.Event()
         threading.Thread(target=_sweep, args=(visits, stop), daemon=True).start()

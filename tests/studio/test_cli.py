@@ -240,15 +240,16 @@ def test_a_proposal_is_a_caption_or_a_reason(
         assert heard.out == said and ("no caption" in heard.err) == (found is None)
 
 
-def test_the_demo_edits_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_demo_edits_every_sample_twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo", "--steps", 6) == 0
     assert run(monkeypatch, "demo", "-o", tmp_path / "demo") == 2  # --overwrite would do it again
-    photo = np.asarray(Image.open(tmp_path / "demo/photo.png"))
-    for color in ("pink", "white"):
-        image, mask = (np.asarray(Image.open(tmp_path / f"demo/{color}{end}.png")) for end in ("", "-mask"))
-        assert image.shape == photo.shape
-        assert (image[mask == 0] == photo[mask == 0]).all()
-        assert 0.1 < (mask > 0).mean() < 0.5
+    for name, words in {"flower": ("pink", "white"), "astronaut": ("green", "purple")}.items():
+        photo = np.asarray(Image.open(tmp_path / f"demo/{name}.png"))
+        for word in words:
+            image, mask = (np.asarray(Image.open(tmp_path / f"demo/{name}-{word}{end}.png")) for end in ("", "-mask"))
+            assert image.shape == photo.shape
+            assert (image[mask == 0] == photo[mask == 0]).all()
+            assert 0.1 < (mask > 0).mean() < 0.5
 
 
 @pytest.mark.parametrize("out", [".", "photo.png"])

@@ -9,8 +9,8 @@ from PIL import Image
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from editing.recipe import read_recipe
+from studio.samples import Sample
 from studio.web.actions import BROKEN, STOPPED, Actions, Shown, read_region, told
-from studio.web.examples import Example
 from studio.web.form import form_fields
 from studio.web.models import Models
 from studio.web.visit import Visit
@@ -24,7 +24,7 @@ def quiet(phase: str, done: int, total: int) -> None: ...
 
 @pytest.fixture
 def actions(backbone: Backbone) -> Actions:
-    flower = Example("Flower", CAPTION, NEW, picture)
+    flower = Sample("flower", CAPTION, {"cat": NEW}, "numpy", picture)
     return Actions(Models(["tiny"], load=lambda name: backbone), [flower])
 
 

@@ -136,7 +136,7 @@ def test_the_mask_is_shown_before_the_edit_and_follows_the_brush(
 
 
 def test_a_stroke_adds_to_the_mask(drafting: Visitor) -> None:
-    drafting.stroke("protect", *rows(0, 1))
+    drafting.stroke("protect", *rows(0, 1), *rows(1, 0))
     drafting.stroke("add", (0.4, 0.5), (0.6, 0.5))
     drafting.edit()
     after, untouched = np.asarray(opened(drafting.download())), picture()

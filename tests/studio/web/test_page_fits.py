@@ -20,6 +20,13 @@ expect.set_options(timeout=PATIENCE)
 PHONE = {"viewport": {"width": 375, "height": 667}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 CONTROLS = "button:visible:enabled, input:visible:enabled:not([type=file]), textarea:visible:enabled, select:visible"
 
+SETTLED = """() => {
+  for (let one = document.querySelector('#note .note'); one; one = one.parentElement)
+    if (getComputedStyle(one).opacity !== '1') return false;
+  return document.getAnimations().every((animation) => animation.playState !== 'running');
+}"""
+"""Whether all has faded in; a colour on its way is not one to judge."""
+
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
@@ -63,6 +70,7 @@ def test_a_phone(arrive: Callable[..., Visitor], photo: Path) -> None:
 
 def faults(visitor: Visitor) -> list[str]:
     """Serious and critical faults that axe finds."""
+    visitor.page.wait_for_function(SETTLED)
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     found = axe.Axe().run(visitor.page).response["violations"]
     return [
