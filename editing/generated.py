@@ -85,5 +85,6 @@ def generate(
         geometry=plan_geometry(photo.size, backbone.image_size, backbone.size_multiple),
         report={"seed": seed},
         first=settings.first_step,
+        asked=settings.changed,
     )
     return trajectory, photo

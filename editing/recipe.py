@@ -128,18 +128,22 @@ def read_recipe(path: str | Path) -> Recipe | None:
 
 def _settings_of(backbone: Backbone, trajectory: Trajectory, plan: EditPlan) -> dict[str, Any]:
     """The settings of an edit that are not at their defaults, masks excepted."""
-    suits = trajectory.guidance_scale == backbone.guidance_scale
-    used = {
-        **{name: value for name, value in trajectory.report.items() if name in described(InversionSettings)},
-        "steps": trajectory.steps,
-        "guidance_scale": None if suits else trajectory.guidance_scale,
-        **vars(plan.settings),
-    }
-    if trajectory.method != "generated":
-        used["inversion"] = trajectory.method
-    defaults = {**vars(InversionSettings()), **vars(EditSettings())}
-    plain = {name: _plain(value) for name, value in used.items() if name not in MASKS}
-    return {name: value for name, value in plain.items() if comparable(value) != comparable(_plain(defaults[name]))}
+    plain = {name: _plain(value) for name, value in vars(plan.settings).items() if name not in MASKS}
+    defaults = {name: _plain(value) for name, value in vars(EditSettings()).items()}
+    changed = {name: value for name, value in plain.items() if comparable(value) != comparable(defaults[name])}
+    return {**_inversion_of(backbone, trajectory), **changed}
+
+
+def _inversion_of(backbone: Backbone, trajectory: Trajectory) -> dict[str, Any]:
+    """The settings of an inversion that are not at their defaults; what can be told where they were not noted."""
+    if trajectory.asked is not None:
+        return {name: _plain(value) for name, value in trajectory.asked.items()}
+    used: dict[str, Any] = {"inversion": trajectory.method, "steps": trajectory.steps}
+    if trajectory.guidance_scale != backbone.guidance_scale:
+        used["guidance_scale"] = trajectory.guidance_scale
+    if trajectory.method == "generated":
+        del used["inversion"]
+    return {name: value for name, value in used.items() if value != getattr(InversionSettings, name)}
 
 
 def _plain(value: Any) -> Any:

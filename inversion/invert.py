@@ -70,8 +70,8 @@ def invert(
     Raises:
         EditRealError: More steps than the model has, or settings that do not fit the method.
     """
-    settings = settings or InversionSettings()
-    settings = settle(backbone, settings)
+    asked = settings or InversionSettings()
+    settings = settle(backbone, asked)
     schedule, condition = make_schedule(backbone, settings.steps), backbone.condition([caption])
     method = METHODS[settings.inversion]
     inverted = method(backbone, schedule, view.latents, condition, settings, progress or Progress())
@@ -92,6 +92,7 @@ def invert(
         kept=inverted.kept,
         first=settings.first_step,
         source_guidance=inverted.source_guidance,
+        asked=asked.changed,
     )
     check_kept(trajectory)
     return trajectory

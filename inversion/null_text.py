@@ -54,7 +54,6 @@ def null_text(
             callback=callback,
         )
     report = {
-        "max_inner_steps": settings.max_inner_steps,
         "null_text_start": settings.null_text_start,
         "inner_steps": list(tuned.inner_steps),
         "losses": list(tuned.losses),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from backbones.errors import EditRealError
 from backbones.option import check_options, option
@@ -76,6 +77,11 @@ class InversionSettings:
         most=2**63 - 1,
         whole=True,
     )
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The settings that are not at their defaults."""
+        return {name: value for name, value in vars(self).items() if value != getattr(InversionSettings, name)}
 
     @property
     def first_step(self) -> int:

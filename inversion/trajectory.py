@@ -65,6 +65,7 @@ class Trajectory:
         kept: Further tensors that the method's walk needs, by name.
         first: The step that sampling begins with; those before it are left out.
         source_guidance: That sampling the source needs; None is `guidance_scale`.
+        asked: The settings of the inversion that were not at their defaults; None in files of before they were noted.
     """
 
     latents: torch.Tensor
@@ -82,6 +83,7 @@ class Trajectory:
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
     first: int = 0
     source_guidance: float | None = None
+    asked: dict[str, Any] | None = None
 
     @property
     def guidance_of_source(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import sys
@@ -19,10 +20,14 @@ from editing.edit import edit_real
 from editing.editor import Editor
 from editing.recipe import Recipe, read_recipe
 from editing.settings import split_settings
+from inversion.invert import METHODS
+from inversion.trajectory import Trajectory
 from tests.backbones.photos import LOSSLESS, SUFFIXES, camera_exif, pixels_of, srgb_profile
 from tests.editing.edits import CAPTION, NEW, edit, half, picture
 
 one_model = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+
+EARLY = ("inversion", "steps", "guidance_scale")  # what saved inversions have always told
 
 MANY = {
     "inversion": "null_text",
@@ -142,9 +147,31 @@ def test_what_has_no_room_is_said_and_left_out(editor: Editor, tmp_path: Path) -
 
 
 @one_model
+@pytest.mark.parametrize("inversion", METHODS)
+def test_settings_of_every_inversion_are_told_as_they_were_given(
+    editor: Editor, inversion: str, tmp_path: Path
+) -> None:
+    given = {"inversion": inversion, "steps": 4, "skip": 0.25, "noise_seed": 3, "max_inner_steps": 1}
+    trajectory = editor.invert(picture(), CAPTION, **given)
+    told = {name: value for name, value in given.items() if value != "null_text"}
+    first = editor.edit(trajectory, NEW)
+    assert dict(first.recipe.settings) == told
+    plain = editor.edit(editor.invert(picture(), CAPTION, inversion=inversion, steps=2), NEW).recipe
+    assert set(plain.settings) <= {"inversion", "steps"}  # not what the method has chosen of itself
+    trajectory.save(tmp_path / "rose.safetensors")
+    assert editor.edit(Trajectory.load(tmp_path / "rose.safetensors"), NEW).recipe == first.recipe
+    early = dataclasses.replace(trajectory, asked=None, guidance_scale=3.0)
+    assert dict(editor.edit(early, NEW).recipe.settings) == {
+        name: value for name, value in {**told, "guidance_scale": 3.0}.items() if name in EARLY
+    }
+
+
+@one_model
 def test_a_generated_picture_has_its_seed(editor: Editor, tmp_path: Path) -> None:
     trajectory, _ = editor.generate(CAPTION, seed=7, steps=2, guidance_scale=3)
     recipe = editor.edit(trajectory, NEW).recipe
+    early = editor.edit(dataclasses.replace(trajectory, asked=None), NEW).recipe
+    assert early == recipe
     assert recipe.seed == 7 and dict(recipe.settings) == {"steps": 2, "guidance_scale": 3}
     assert Recipe.from_json(recipe.to_json()) == recipe
 

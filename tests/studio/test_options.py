@@ -24,6 +24,8 @@ GIVEN = {
     "guidance_scale": ("2.5", 2.5),
     "max_inner_steps": ("4", 4),
     "null_text_start": ("caption", "caption"),
+    "skip": ("0.25", 0.25),
+    "noise_seed": ("5", 5),
     "cross_replace": ("0.1:0.5", {"default": (0.1, 0.5)}),
     "self_replace": ("0.2", 0.2),
     "control": ("refine", "refine"),
