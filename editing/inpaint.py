@@ -22,6 +22,7 @@ from backbones.loading import ModelSource, load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.saving import save_photo
+from backbones.text import parse_caption
 from editing.blended import inpaint_blended, latent_mask
 from editing.settings import InpaintSettings, with_options
 from editing.verdict import measure_change, warn_of_captions
@@ -129,7 +130,7 @@ def inpaint_photo(
     enlarged = enlarge_edit(part, drawn, drawn, keep_detail=False)
     feathered = feather_inside(inside, settings.feather * max(part.shape))
     result = geometry.paste(composite(part, enlarged, geometry.crop(feathered)), pixels)
-    captions = [] if model is None else [model.parse(caption)]
+    captions = [] if model is None else [parse_caption(model.tokenizer, caption)]
     return InpaintResult(
         image=with_alpha(Image.fromarray(result), photo),
         mask=Image.fromarray(feathered),

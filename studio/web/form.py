@@ -15,6 +15,8 @@ from studio.options import read_weights, read_window, read_windows
 ON_THE_PAGE = ("reweight", "protect_words", "include_mask", "exclude_mask")
 """Settings that have a place of their own on the page: sliders, words, brush."""
 
+WIDEST_SLIDER = 1000  # a span beyond which numbers are typed
+
 PRESETS: dict[str, dict[str, Any]] = {
     "Colour or look": {},
     "Stronger": {"emphasis": 3.0, "cross_replace": 0.4},
@@ -57,7 +59,7 @@ class Field:
         kind = self.option.kind.name
         if kind in ("number", "whole") and self.option.none is None:  # one that may be empty is typed as text
             bounded = self.option.most < float("inf") and self.option.least > float("-inf")
-            return "slider" if bounded else "number"
+            return "slider" if bounded and self.option.most - self.option.least <= WIDEST_SLIDER else "number"
         return kind if kind in ("switch", "choice") else "text"
 
     def show(self, value: Any) -> Any:

@@ -59,6 +59,8 @@ def test_the_ranges_are_those_that_users_are_told() -> None:
     }
     assert spans == {
         "steps": "1 or more",
+        "skip": "0 to 0.95",
+        "noise_seed": f"0 to {2**63 - 1}",
         "guidance_scale": "1 or more",
         "max_inner_steps": "0 or more",
         "blend_start": "0 to 1",

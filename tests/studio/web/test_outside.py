@@ -28,6 +28,8 @@ from tests.editing.edits import picture
 from tests.studio.web.conftest import Served
 from tests.studio.web.visitor import CAPTION, DRAFT, MODEL, NEW
 
+pytestmark = pytest.mark.slow  # a real browser and server, minutes on a busy machine
+
 TIMES = 200
 SECRET = "the text of a file that is nobody's business"
 GETS = (

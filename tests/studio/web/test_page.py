@@ -24,6 +24,8 @@ from tests.editing.edits import picture
 from tests.studio.web.conftest import Served
 from tests.studio.web.visitor import CAPTION, DRAFT, NEW, PATIENCE, Visitor
 
+pytestmark = pytest.mark.slow  # a real browser and server, minutes on a busy machine
+
 expect.set_options(timeout=PATIENCE)
 
 

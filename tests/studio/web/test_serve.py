@@ -61,7 +61,7 @@ def test_models_are_loaded_once_when_they_are_asked_for(backbone: Backbone, tmp_
 
 def test_limits_are_told_in_words(backbone: Backbone, bundled: Backbone) -> None:
     assert "vocabulary is open" in say_limits(backbone)
-    assert "64 × 64" in say_limits(bundled) and "daisy" in say_limits(bundled)
+    assert "128 × 128" in say_limits(bundled) and "daisy" in say_limits(bundled)
 
 
 @pytest.mark.slow
