@@ -12,7 +12,7 @@ from backbones.backbone import Backbone
 from editing.editor import Editor
 from editing.result import EditResult
 
-HUES = {"pink": (300, 350), "yellow": (40, 70)}
+HUES = {"pink": (300, 350), "purple": (255, 320)}
 """In degrees, on a circle where red is 0 or 360, green 120 and blue 240."""
 
 
