@@ -22,7 +22,7 @@ from backbones.loading import ModelSource, load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.saving import save_photo
-from backbones.text import parse_caption
+from backbones.text import Caption, parse_caption
 from editing.blended import inpaint_blended, latent_mask
 from editing.settings import InpaintSettings, with_options
 from editing.verdict import measure_change, warn_of_captions
@@ -130,7 +130,7 @@ def inpaint_photo(
     enlarged = enlarge_edit(part, drawn, drawn, keep_detail=False)
     feathered = feather_inside(inside, settings.feather * max(part.shape))
     result = geometry.paste(composite(part, enlarged, geometry.crop(feathered)), pixels)
-    captions = [] if model is None else [parse_caption(model.tokenizer, caption)]
+    captions = [] if model is None else [_parse(model, caption)]
     return InpaintResult(
         image=with_alpha(Image.fromarray(result), photo),
         mask=Image.fromarray(feathered),
@@ -140,6 +140,11 @@ def inpaint_photo(
         settings={"caption": caption, "region": region, **dataclasses.asdict(settings)},
         photo=photo,
     )
+
+
+def _parse(model: Any, caption: str) -> Caption:
+    """The caption on the tokens that the model is told: a backbone knows them, a pipeline of diffusers has a tokenizer."""
+    return model.parse(caption) if isinstance(model, Backbone) else parse_caption(model.tokenizer, caption)
 
 
 def check_mask_in_region(
