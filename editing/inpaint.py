@@ -143,7 +143,7 @@ def inpaint_photo(
 
 
 def _parse(model: Any, caption: str) -> Caption:
-    """The caption on the tokens that the model is told: a backbone knows them, a pipeline of diffusers has a tokenizer."""
+    """The caption on the tokens that the model is told; a pipeline of diffusers has a tokenizer for it."""
     return model.parse(caption) if isinstance(model, Backbone) else parse_caption(model.tokenizer, caption)
 
 
