@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from backbones.backbone import Backbone
-from inversion.null_text import optimize_null_text
+from inversion.null_text_path import optimize_null_text
 from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
 

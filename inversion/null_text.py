@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
 
 from backbones.backbone import Backbone
 from backbones.condition import Condition
-from backbones.finite import check_finite
 from inversion.ddim import ddim_invert
-from inversion.guidance import guide
-from inversion.progress import Callback, Progress
+from inversion.null_text_blocks import optimize_in_blocks
+from inversion.null_text_path import optimize_null_text
+from inversion.progress import Progress
 from inversion.schedule import Schedule
 from inversion.settings import InversionSettings
-from inversion.steps import ddim_step
 from inversion.trajectory import Inverted
-
-LEARNING_RATE = 1e-2
-STOP_LOSS, STOP_LOSS_RISE = 1e-5, 2e-5
-LOSS_SCALE = 2.0**14  # of the gradient while it passes a half-precision network, which would flush it to zero
-PUBLISHED_STEPS = 50  # the schedule that the decay of the rate and the rise of the tolerance were made for
 
 
 def null_text(
@@ -42,147 +31,16 @@ def null_text(
     with progress.phase("invert", schedule.steps) as callback:
         pivots = ddim_invert(backbone, schedule, latents, condition, callback)
     start = condition if settings.null_text_start == "caption" else backbone.condition([""])
+    problem = (backbone, schedule, pivots, condition, start, settings.guidance_scale)
+    updates, block = settings.max_inner_steps, settings.null_text_block
     with progress.phase("null-text", schedule.steps) as callback:
-        tuned = optimize_null_text(
-            backbone,
-            schedule,
-            pivots,
-            condition,
-            start,
-            settings.guidance_scale,
-            max_inner_steps=settings.max_inner_steps,
-            callback=callback,
-        )
+        if block == 1:
+            tuned = optimize_null_text(*problem, max_inner_steps=updates, callback=callback)
+        else:
+            tuned = optimize_in_blocks(*problem, max_inner_steps=updates, block=block, callback=callback)
     report = {
         "null_text_start": settings.null_text_start,
         "inner_steps": list(tuned.inner_steps),
         "losses": list(tuned.losses),
     }
     return Inverted(pivots, tuned.uncond, tuned.arrived, report)
-
-
-@dataclass(frozen=True)
-class NullTextResult:
-    """What the optimisation found and what it took.
-
-    Attributes:
-        uncond: The tuned unconditional condition, a row for each step.
-        arrived: Where guided sampling with it ends, `(1, C, h, w)`.
-        inner_steps: Optimiser updates at each timestep.
-        losses: Mean squared distance from the pivot at each timestep, with the embedding that was kept.
-    """
-
-    uncond: Condition
-    arrived: torch.Tensor
-    inner_steps: tuple[int, ...]
-    losses: tuple[float, ...]
-
-
-def optimize_null_text(
-    backbone: Backbone,
-    schedule: Schedule,
-    pivots: torch.Tensor,
-    condition: Condition,
-    start: Condition,
-    guidance_scale: float,
-    *,
-    max_inner_steps: int,
-    as_published: bool = False,
-    callback: Callback | None = None,
-) -> NullTextResult:
-    """Pivotal null-text optimisation (Mokady et al., CVPR 2023, section 3.2 and algorithm 1).
-
-    Each timestep starts from the previous one's embedding and takes at most `max_inner_steps` Adam updates, at a
-    rate of 1e-2 (1 - i / 100), towards the next pivot; it stops below a squared error of 1e-5 + 2e-5 i. The rate
-    and the tolerance follow the share of the schedule that is done, so that other step counts behave alike.
-
-    Two things differ from the published code, and never for the worse: the stop test stands before the update,
-    and the best iterate is kept, so a timestep ends no worse than it started. Embedding, moments, loss and
-    transition are float32 whatever the network's format.
-
-    Args:
-        backbone: The model; its weights stay frozen.
-        schedule: From `make_schedule`.
-        pivots: `(steps + 1, C, h, w)`, from noise to photo.
-        condition: The caption's, one row.
-        start: Whose token embeddings the first timestep starts from: the empty caption's as published, or the
-            caption's own. What else it holds stays as it is.
-        guidance_scale: Greater than 1.
-        max_inner_steps: At each timestep, 10 as published.
-        as_published: Stop test after the update, last iterate kept.
-        callback: Called after every timestep.
-    """
-    latents, embeds = pivots[:1], start.embeds
-    kept, inner_steps, losses = [], [], []
-    for i, timestep in enumerate(schedule.timesteps):
-        with torch.no_grad():
-            prediction = backbone.predict(latents, timestep, condition)
-
-        def land(embeds: torch.Tensor, i: int = i, latents=latents, prediction=prediction) -> torch.Tensor:  # type: ignore[no-untyped-def]
-            uncond = backbone.predict(latents, schedule.timesteps[i], start.with_embeds(embeds))
-            return ddim_step(guide(uncond, prediction, guidance_scale), schedule.levels[i + 1])
-
-        share = i * PUBLISHED_STEPS / schedule.steps
-        tuned = tune(
-            land,
-            embeds,
-            pivots[i + 1 : i + 2],
-            rate=LEARNING_RATE * (1 - share / 100),
-            tolerance=STOP_LOSS + STOP_LOSS_RISE * share,
-            max_inner_steps=max_inner_steps,
-            as_published=as_published,
-        )
-        embeds, latents = tuned.embeds, tuned.landed
-        kept.append(embeds)
-        inner_steps.append(tuned.updates)
-        losses.append(tuned.loss)
-        if callback:
-            callback(i, latents)
-    check_finite(latents, "null-text latents")
-    found = check_finite(torch.cat(kept), "null-text embeddings")
-    return NullTextResult(start.expand(schedule.steps).with_embeds(found), latents, tuple(inner_steps), tuple(losses))
-
-
-class Tuned(NamedTuple):
-    """One timestep's embedding `(1, K, D)`, where it lands `(1, C, h, w)`, and what that took."""
-
-    embeds: torch.Tensor
-    landed: torch.Tensor
-    updates: int
-    loss: float
-
-
-def tune(
-    land: Callable[[torch.Tensor], torch.Tensor],
-    start: torch.Tensor,
-    pivot: torch.Tensor,
-    *,
-    rate: float,
-    tolerance: float,
-    max_inner_steps: int,
-    as_published: bool,
-) -> Tuned:
-    """Adam on the embedding of one timestep, from `start` `(1, K, D)`, until `land(embeds)` is near `pivot`."""
-    embeds = start.detach().clone().requires_grad_()
-    optimizer = torch.optim.Adam([embeds], lr=rate)
-    best: Tuned | None = None
-    previous = float("inf")
-    for updates in range(max_inner_steps + 1):
-        at_limit = updates == max_inner_steps
-        with torch.set_grad_enabled(not at_limit):
-            landed = land(embeds)
-            error = F.mse_loss(landed, pivot)
-        loss = float(error.detach())
-        if best is None or as_published or loss <= best.loss:
-            best = Tuned(embeds.detach().clone(), landed.detach(), updates, loss)
-        # Published: the loss that is tested is the one before the update that has just been made.
-        if at_limit or (previous if as_published else loss) < tolerance:
-            break
-        previous = loss
-        optimizer.zero_grad()
-        (error * LOSS_SCALE).backward()
-        assert embeds.grad is not None
-        embeds.grad /= LOSS_SCALE
-        optimizer.step()
-    assert best is not None
-    return best._replace(updates=updates)

@@ -53,6 +53,14 @@ class InversionSettings:
         least=0,
         whole=True,
     )
+    null_text_block: int = option(
+        10,
+        help="timesteps that null-text tunes at once, each from its own latents of the inversion; 1 is one after another "
+        "along guided sampling's own path, as published, which follows the photo more closely without `exact`",
+        group="inversion",
+        least=1,
+        whole=True,
+    )
     null_text_start: str = option(
         "empty",
         help="whose embedding null-text starts from: `empty` edits more strongly, `caption` follows the photo more "

@@ -16,7 +16,7 @@ from backbones.view import View, look_at
 from inversion.ddim import ddim_invert, ddim_sample
 from inversion.guidance import guide
 from inversion.invert import METHODS, invert
-from inversion.null_text import optimize_null_text, tune
+from inversion.null_text_path import optimize_null_text, tune
 from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
 from inversion.trajectory import Trajectory
@@ -115,7 +115,7 @@ def test_guidance_leaves_a_path_that_nothing_was_tuned_for(backbone: Backbone, v
 
 
 def test_null_text_knows_where_guided_sampling_arrives(backbone: Backbone, view: View) -> None:
-    trajectory = invert(backbone, view, CAPTION, InversionSettings(steps=4, guidance_scale=7.5))
+    trajectory = invert(backbone, view, CAPTION, InversionSettings(steps=4, guidance_scale=7.5, null_text_block=1))
     back = sample_back(backbone, trajectory, guidance_scale=7.5)
     torch.testing.assert_close(trajectory.arrived, back[-1:], rtol=1e-3, atol=1e-3)
     assert not torch.equal(trajectory.arrived, trajectory.latents[-1:])
@@ -242,7 +242,7 @@ def test_null_text_without_guidance_is_refused_before_any_work(
 
 
 def test_a_trajectory_survives_saving(backbone: Backbone, view: View, tmp_path: Path) -> None:
-    trajectory = invert(backbone, view, CAPTION, InversionSettings(steps=3))
+    trajectory = invert(backbone, view, CAPTION, InversionSettings(steps=3, null_text_block=1))
     trajectory.save(tmp_path / "rose.safetensors")
     loaded = Trajectory.load(tmp_path / "rose.safetensors")
     for mine, its in (
