@@ -16,6 +16,7 @@ from backbones.backbone import Backbone
 from backbones.condition import Condition
 from backbones.finite import check_finite
 from backbones.levels import Level, Prediction
+from backbones.memory import ROWS_AT_ONCE, free_memory
 from inversion.guidance import guide
 from inversion.null_text_path import LOSS_SCALE, NullTextResult, tolerance
 from inversion.progress import Callback
@@ -23,6 +24,7 @@ from inversion.schedule import Schedule
 from inversion.steps import ddim_step
 
 POLYAK = 0.5  # of the loss over the squared gradient: the step that is exact for a parabola whose lowest value is 0
+SHARE_OF_FREE = 0.5  # of the memory that is free, that gradients may take
 LONGEST = 4.0  # how many such steps a later one may be long
 
 
@@ -58,8 +60,9 @@ def optimize_in_blocks(
     for first in range(0, schedule.steps, block):
         steps = range(first, min(first + block, schedule.steps))
         land = landing(backbone, schedule, pivots, condition, start, guidance_scale, steps)
-        goals = torch.tensor([tolerance(i, schedule.steps) for i in steps], device=pivots.device)
-        tuned = descend(land, embeds.expand(len(steps), -1, -1), pivots[first + 1 : steps.stop + 1], goals, max_inner_steps)
+        tolerances = torch.tensor([tolerance(i, schedule.steps) for i in steps], device=pivots.device)
+        goal, starts = pivots[first + 1 : steps.stop + 1], embeds.expand(len(steps), -1, -1)
+        tuned = descend(land, starts, goal, tolerances, max_inner_steps, rows_that_fit(backbone, pivots))
         embeds = tuned.embeds[-1:]
         kept.append(tuned)
         if callback:
@@ -83,15 +86,16 @@ def landing(
     steps: range,
 ) -> Land:
     """Guided steps of a block's timesteps from their pivots, the conditional half of which is worked out once."""
-    latents = pivots[steps.start : steps.stop]
-    timesteps = torch.tensor(schedule.timesteps[steps.start : steps.stop], device=pivots.device)
-    signal, noise = (
-        torch.tensor([level[part] for level in schedule.levels[steps.start + 1 : steps.stop + 1]], device=pivots.device)
-        .float()[:, None, None, None]
-        for part in (0, 1)
-    )  # fmt: skip
+    latents, device = pivots[steps.start : steps.stop], pivots.device
+    timesteps = torch.tensor(schedule.timesteps[steps.start : steps.stop], device=device)
+    reached = torch.tensor(schedule.levels[steps.start + 1 : steps.stop + 1], device=device, dtype=torch.float32)
+    signal, noise = reached[:, :, None, None, None].unbind(1)
     with torch.no_grad():
-        cond = backbone.predict(latents, timesteps, condition.expand(len(steps)))
+        parts = [
+            backbone.predict(latents[rows], timesteps[rows], condition.expand(len(rows)))
+            for rows in torch.arange(len(steps), device=device).split(ROWS_AT_ONCE)
+        ]
+    cond = Prediction(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
     def land(embeds: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         told = start.expand(len(embeds)).with_embeds(embeds)
@@ -102,6 +106,12 @@ def landing(
     return land
 
 
+def rows_that_fit(backbone: Backbone, latents: torch.Tensor) -> int:
+    """How many of a block's timesteps may have their gradients worked out at once, by the memory that is free."""
+    row = backbone.activations(*latents.shape[-2:]) * backbone.dtype.itemsize
+    return max(1, int(SHARE_OF_FREE * free_memory(backbone.device) / (ROWS_AT_ONCE * row)))
+
+
 class Tuned(NamedTuple):
     """A block's embeddings `(B, K, D)`, the updates that each took, and the squared errors of those embeddings."""
 
@@ -110,7 +120,14 @@ class Tuned(NamedTuple):
     losses: torch.Tensor
 
 
-def descend(land: Land, start: torch.Tensor, goal: torch.Tensor, tolerance: torch.Tensor, max_updates: int) -> Tuned:
+def descend(
+    land: Land,
+    start: torch.Tensor,
+    goal: torch.Tensor,
+    tolerance: torch.Tensor,
+    max_updates: int,
+    at_once: int | None = None,
+) -> Tuned:
     """Gradient descent on many small problems at once, each with steps of its own length.
 
     The first step is Polyak's, half the loss over the squared gradient; those that follow are the shorter ones of
@@ -123,27 +140,39 @@ def descend(land: Land, start: torch.Tensor, goal: torch.Tensor, tolerance: torc
         goal: Where each should land, `(B, C, h, w)`.
         tolerance: Of each one's mean squared error, `(B,)`.
         max_updates: Of each.
+        at_once: How many rows are handed to `land` together; all by default.
     """
     best, losses = start.detach().clone(), torch.full((len(start),), torch.inf, device=start.device)
     updates = torch.zeros(len(start), dtype=torch.long, device=start.device)
     rows, embeds, before = torch.arange(len(start), device=start.device), best.clone(), None
     for update in range(max_updates + 1):
-        embeds.requires_grad_(update < max_updates)
-        with torch.set_grad_enabled(update < max_updates):
-            errors = (land(embeds, rows) - goal[rows]).square().mean((1, 2, 3))
-        found = errors.detach()
+        found, gradient = look(land, embeds, rows, goal, at_once or len(start), with_gradient=update < max_updates)
         better = found <= losses[rows]
-        best[rows[better]], losses[rows[better]] = embeds.detach()[better], found[better]
+        best[rows[better]], losses[rows[better]] = embeds[better], found[better]
         going = found >= tolerance[rows]
-        if update == max_updates or not going.any():
+        if gradient is None or not going.any():
             break
-        (gradient,) = torch.autograd.grad((errors[going] * LOSS_SCALE).sum(), embeds)
-        embeds, gradient, rows, found = embeds.detach()[going], gradient[going] / LOSS_SCALE, rows[going], found[going]
-        length = step_length(embeds, gradient, found, before and [part[going] for part in before])
+        embeds, gradient, rows, found = embeds[going], gradient[going], rows[going], found[going]
+        length = step_length(embeds, gradient, found, None if before is None else [part[going] for part in before])
         before = [embeds, gradient]
         embeds = embeds - length[:, None, None] * gradient
         updates[rows] += 1
     return Tuned(best, updates, losses)
+
+
+def look(
+    land: Land, embeds: torch.Tensor, rows: torch.Tensor, goal: torch.Tensor, at_once: int, *, with_gradient: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Each row's squared error `(R,)` and, where it is wanted, its gradient `(R, K, D)`."""
+    losses, gradients = [], []
+    for part in torch.arange(len(rows), device=rows.device).split(at_once):
+        tuned = embeds[part].requires_grad_(with_gradient)
+        with torch.set_grad_enabled(with_gradient):
+            errors = (land(tuned, rows[part]) - goal[rows[part]]).square().mean((1, 2, 3))
+        losses.append(errors.detach())
+        if with_gradient:
+            gradients += [one / LOSS_SCALE for one in torch.autograd.grad((errors * LOSS_SCALE).sum(), tuned)]
+    return torch.cat(losses), torch.cat(gradients) if gradients else None
 
 
 def step_length(

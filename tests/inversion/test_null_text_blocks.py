@@ -97,6 +97,15 @@ def test_rows_do_not_see_one_another() -> None:
         assert together.updates[row] == alone.updates[0]
 
 
+def test_what_is_handed_over_together_changes_nothing() -> None:
+    sizes, start = torch.tensor([0.5, 20.0, 3.0]), torch.zeros(3, 2, 3)
+    goal = sizes[:, None, None, None].expand(3, 2, 3, 1)
+    found = [descend(bowls(sizes), start, goal, torch.full((3,), 1e-6), 4, at_once) for at_once in (None, 1, 2)]
+    for other in found[1:]:
+        torch.testing.assert_close(other.embeds, found[0].embeds)
+        assert torch.equal(other.updates, found[0].updates)
+
+
 def test_the_best_iterate_is_kept_where_a_step_makes_it_worse() -> None:
     def valley(embeds: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return (embeds + 50 * embeds.relu() ** 2)[..., None]  # steep beyond 0, where the first step leads
