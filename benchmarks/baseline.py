@@ -124,6 +124,14 @@ def guide(uncond: torch.Tensor, cond: torch.Tensor, scale: float) -> torch.Tenso
 @torch.no_grad()
 def edit(plain: Plain, noise: torch.Tensor, uncond: torch.Tensor, alignment: Alignment) -> torch.Tensor:
     """Source and edit, `(2, C, h, w)`, sampled together from the photo's noise `(1, C, h, w)`."""
+    return edit_with_mask(plain, noise, uncond, alignment)[0]
+
+
+@torch.no_grad()
+def edit_with_mask(
+    plain: Plain, noise: torch.Tensor, uncond: torch.Tensor, alignment: Alignment
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same, and the last step's mask `(1, 1, h, w)`, as it would be blended with."""
     levels, settings = plain.schedule.levels, plain.settings
     captions = torch.cat([plain.embed(alignment.source.text), plain.embed(alignment.target.text)])
     latents, controller = noise.expand(2, -1, -1, -1), Controller(plain, alignment)
@@ -136,7 +144,7 @@ def edit(plain: Plain, noise: torch.Tensor, uncond: torch.Tensor, alignment: Ali
             latents = move(latents, guided, levels[i], levels[i + 1])
             if settings.blend and i + 1 > settings.blend_start * plain.steps:
                 latents = latents[:1] + controller.mask(latents) * (latents - latents[:1])
-    return latents
+    return latents, controller.mask(latents)
 
 
 class Controller:
@@ -193,7 +201,11 @@ class Storing:
         self.name, self.controller = name, controller
 
     def __call__(
-        self, attn: Attention, hidden_states: torch.Tensor, encoder_hidden_states: torch.Tensor | None = None, **_: object
+        self,
+        attn: Attention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        **_: object,
     ) -> torch.Tensor:
         cross = encoder_hidden_states is not None
         context = encoder_hidden_states if cross else hidden_states
@@ -206,4 +218,3 @@ class Storing:
         attended = (probs @ value).transpose(1, 2).flatten(2)
         out: torch.Tensor = attn.to_out[1](attn.to_out[0](attended))
         return out
-

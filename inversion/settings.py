@@ -55,8 +55,8 @@ class InversionSettings:
     )
     null_text_block: int = option(
         10,
-        help="timesteps that null-text tunes at once, each from its own latents of the inversion; 1 is one after another "
-        "along guided sampling's own path, as published, which follows the photo more closely without `exact`",
+        help="timesteps that null-text tunes at once, each from its own latents of the inversion; 1 is one after "
+        "another along guided sampling's own path, as published, which is what `exact=False` wants",
         group="inversion",
         least=1,
         whole=True,

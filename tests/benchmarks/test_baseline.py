@@ -20,8 +20,6 @@ CAPTION, NEW = "a photo of a red rose", "a photo of a white rose"
 STEPS = 5
 
 
-
-
 @pytest.fixture
 def plain(backbone: Backbone) -> Plain:
     if backbone.levels.prediction_type != "epsilon":
@@ -79,7 +77,5 @@ def test_the_blend_keeps_the_source_where_its_mask_is_not(plain: Plain, latents:
 
 def test_a_step_there_and_back_is_no_step(plain: Plain, latents: torch.Tensor) -> None:
     noise, (start, end) = torch.randn_like(latents), plain.schedule.levels[1:3]
-    torch.testing.assert_close(
-        move(move(latents, noise, start, end), noise, end, start), latents, rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(move(move(latents, noise, start, end), noise, end, start), latents, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(guide(noise, latents, 1.0), latents)

@@ -58,14 +58,12 @@ def test_a_block_starts_from_the_last_embedding_of_the_one_before(problem: tuple
     backbone, schedule, pivots, condition, empty, _ = problem
     start = first.uncond[1]
     untuned = optimize_in_blocks(backbone, schedule, pivots, condition, start, SCALE, max_inner_steps=0, block=50)
-    assert all(
-        after <= before * 1.001 for after, before in zip(first.losses[2:4], untuned.losses[2:4], strict=True)
-    )
+    assert all(after <= before * 1.001 for after, before in zip(first.losses[2:4], untuned.losses[2:4], strict=True))
     assert not torch.equal(start.embeds, empty.embeds)
 
 
 def test_a_timestep_below_the_tolerance_rests(problem: tuple) -> None:
-    backbone, schedule, pivots, condition, _, scale = problem
+    backbone, schedule, pivots, condition, _, _ = problem
     found = optimize_in_blocks(backbone, schedule, pivots, condition, condition, 1 + 1e-6, max_inner_steps=5, block=3)
     goals = [tolerance(i, STEPS) for i in range(STEPS)]
     resting = [updates == 0 for updates in found.inner_steps]
@@ -115,7 +113,9 @@ def test_the_best_iterate_is_kept_where_a_step_makes_it_worse() -> None:
 
 
 def test_blocks_are_the_default_and_one_is_the_published_path(backbone: Backbone, latents: torch.Tensor) -> None:
-    view = replace(look_at(backbone, open_photo(torch.full((32, 32, 3), 128, dtype=torch.uint8).numpy())), latents=latents)
+    view = replace(
+        look_at(backbone, open_photo(torch.full((32, 32, 3), 128, dtype=torch.uint8).numpy())), latents=latents
+    )
     by_blocks = invert(backbone, view, CAPTION, InversionSettings(steps=4, guidance_scale=SCALE))
     path = invert(backbone, view, CAPTION, InversionSettings(steps=4, guidance_scale=SCALE, null_text_block=1))
     assert by_blocks.arrived is None and path.arrived is not None
