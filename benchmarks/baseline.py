@@ -12,6 +12,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -160,13 +161,13 @@ class Controller:
         self.kept: dict[str, torch.Tensor] = {}
 
     @contextmanager
-    def installed(self, unet: torch.nn.Module) -> Iterator[None]:
-        found = unet.attn_processors  # type: ignore[operator]
-        unet.set_attn_processor({name: Storing(name, self) for name in found})  # type: ignore[operator]
+    def installed(self, unet: Any) -> Iterator[None]:
+        found = unet.attn_processors
+        unet.set_attn_processor({name: Storing(name, self) for name in found})
         try:
             yield
         finally:
-            unet.set_attn_processor(found)  # type: ignore[operator]
+            unet.set_attn_processor(found)
 
     def change(self, name: str, probs: torch.Tensor, cross: bool) -> torch.Tensor:
         """The probabilities `(4, heads, Q, K)` of one layer, kept, then edited in the last row."""

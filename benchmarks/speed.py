@@ -305,7 +305,8 @@ def main(
     if unknown := sorted(set(way or ()) - set(ways)):
         raise typer.BadParameter(f"expected ways among {', '.join(ways)}, got {', '.join(unknown)}")
     ways = {name: one for name, one in ways.items() if not way or name in (REFERENCE, *way)}
-    chosen, judge, timings = choose(photos, edits, number), judge_with(editor), []
+    chosen, judge = choose(photos, edits, number), judge_with(editor)
+    timings: list[Timing] = []
     warm_up(editor, chosen[0])
     for edit in tqdm(chosen, desc="speed", unit="photo", disable=None):
         for name, one in ways.items():

@@ -31,13 +31,12 @@ class Drawn:
 
 
 class Way(Protocol):
-    """One way to make edits: a photo is inverted once, and then edited.
+    """One way to make edits: a photo is inverted once, and then edited."""
 
-    Attributes:
-        denoisers: The networks whose rows are counted.
-    """
-
-    denoisers: Sequence[nn.Module]
+    @property
+    def denoisers(self) -> Sequence[nn.Module]:
+        """The networks whose rows are counted."""
+        ...
 
     def invert(self, photo: Photo, caption: str) -> Any: ...
 
@@ -56,7 +55,10 @@ class PublishedWay:
         backbone = self.editor.backbone
         dtype = default_dtype(backbone.device) if self.frozen else torch.float32
         self._plain = Plain(backbone, self.steps, self.frozen, dtype, Published())
-        self.denoisers = (self._plain.unet,)
+
+    @property
+    def denoisers(self) -> Sequence[nn.Module]:
+        return (self._plain.unet,)
 
     def invert(self, photo: Photo, caption: str) -> Any:
         view = look_at(self.editor.backbone, photo, None)
@@ -84,8 +86,9 @@ class OurWay:
     inversion: dict[str, Any] = field(default_factory=dict)
     edits: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.denoisers = (self.editor.backbone.denoiser,)
+    @property
+    def denoisers(self) -> Sequence[nn.Module]:
+        return (self.editor.backbone.denoiser,)
 
     def invert(self, photo: Photo, caption: str) -> Any:
         return self.editor.invert(photo, caption, InversionSettings(**self.inversion))

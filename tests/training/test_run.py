@@ -11,7 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from training.run import Run, average_gradients, average_of, first_alone, join_processes, norms_in_float32
+from training.run import (
+    Run,
+    autocast,
+    average_gradients,
+    average_of,
+    first_alone,
+    join_processes,
+    norms_in_float32,
+)
 
 
 class Training:
@@ -134,3 +142,11 @@ def test_the_average_is_of_the_last_steps_at_first_and_of_many_later() -> None:
         kept.append(average.module.weight.item())
     assert 0.8 * 20 < kept[20] <= 20
     assert 1999 - kept[-1] == pytest.approx(99, rel=0.05)  # an exponential average lags by decay / (1 - decay) steps
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", None])
+def test_bfloat16_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, **({name: True} if name else {})})
+    with autocast(torch.device("cpu")):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if name else torch.float32)
