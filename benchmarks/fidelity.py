@@ -50,7 +50,9 @@ class Way:
 METHODS: dict[str, Way] = {
     "DDIM": Way(InversionSettings(inversion="direct")),
     "null-text, as published": Way(InversionSettings(inversion="direct"), as_published=True),
-    "null-text, 10 updates from the caption": Way(InversionSettings(max_inner_steps=10, null_text_start="caption")),
+    "null-text, 10 updates from the caption": Way(
+        InversionSettings(max_inner_steps=10, null_text_start="caption", null_text_block=1)
+    ),
     "null-text, ours": Way(InversionSettings()),
     "negative-prompt": Way(InversionSettings(inversion="negative_prompt")),
     "proximal": Way(InversionSettings(inversion="proximal")),
