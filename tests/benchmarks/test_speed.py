@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from backbones.backbone import Backbone
+from backbones.photo import open_photo
+from benchmarks.speed import Timing, edit_table, spread, time_eight, time_large
+from benchmarks.stopwatch import SHARED, Watch, watched
+from benchmarks.ways import OurWay, PublishedWay, Way
+from editing.editor import Editor
+from tests.benchmarks.test_quality import SIDE, make_edit
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def editor(backbone: Backbone) -> Editor:
+    if backbone.levels.prediction_type != "epsilon":
+        pytest.skip("the published way is of models that predict epsilon")
+    return Editor(backbone)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_published_way_asks_for_four_rows_a_step_and_gradients(editor: Editor, frozen: bool) -> None:
+    way, edit = PublishedWay(editor, steps=2, frozen=frozen), make_edit()
+    with watched(CPU, way.denoisers) as watch:
+        inverted = way.invert(open_photo(edit.photo), edit.caption)
+        (drawn,) = way.edit(inverted, [edit.new_caption])
+    # Inversion 1, then a conditional row and the pair that moves on, then the edit's four, in each of two steps.
+    assert watch.rows["plain"] == 2 * (1 + 1 + 2 + 4)
+    assert watch.rows["graded"] == watch.rows["backward"] and 2 <= watch.rows["graded"] <= 20
+    assert drawn.image.shape == (32, 32, 3) and drawn.mask.shape == (32, 32)
+
+
+def test_our_way_gives_what_the_editor_gives(editor: Editor) -> None:
+    way, edit = OurWay(editor, {"steps": 2}), make_edit()
+    inverted = way.invert(open_photo(edit.photo), edit.caption)
+    first, second = way.edit(inverted, [edit.new_caption, "a photo of a blue rose"])
+    expected = editor.edit_many(inverted, [edit.new_caption, "a photo of a blue rose"])
+    for drawn, result in zip((first, second), expected, strict=True):
+        np.testing.assert_array_equal(drawn.image, np.asarray(result.drawn))
+        assert drawn.mask.shape == drawn.image.shape[:2]
+
+
+def test_time_is_measured_and_what_ran_beside_is_told() -> None:
+    with watched(CPU) as watch:
+        time.sleep(0.05)
+    assert 0.05 <= watch.seconds < 5
+    assert Watch(seconds=1.0, waited=SHARED / 2).alone and not Watch(seconds=1.0, waited=2 * SHARED).alone
+    assert Watch(seconds=1.0, waited=math.nan).alone  # where the system does not tell, nothing can be dropped
+
+
+def timing(photo: str, way: str, what: str, seconds: float, waited: float = 0.0) -> Timing:
+    worth = {"colour": 50.0, "background": 20.0, "iou": 0.5} if what == "first edit" else {}
+    return Timing(photo, way, what, Watch(seconds, waited, 10.0), worth)
+
+
+def test_ratios_are_of_the_same_photo_and_what_had_to_wait_is_left_out() -> None:
+    timings = [
+        timing("a", "published", "first edit", 10.0),
+        timing("a", "ours", "first edit", 1.0),
+        timing("b", "published", "first edit", 30.0),
+        timing("b", "ours", "first edit", 2.0),
+        timing("c", "published", "first edit", 99.0, waited=0.5),
+        timing("c", "ours", "first edit", 1.0),
+    ]
+    row = edit_table(timings, ["published", "ours"]).splitlines()[-1]
+    assert "12.50 (10.00 to 15.00)" in row
+    assert spread([]) == "dropped" and spread([3.0, 1.0, 2.0]) == "2.00 (1.00 to 3.00)"
+
+
+def test_eight_captions_take_fewer_rows_in_one_call(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OurWay, "invert", lambda self, photo, text: self.editor.invert(photo, text, steps=2))
+    together, singly = time_eight(make_edit(asked_color="green"), editor)
+    assert together.watch.rows["plain"] < singly.watch.rows["plain"]
+
+
+def test_a_large_photo_is_masked_and_composited() -> None:
+    found = list(time_large(0.2))
+    assert [one.what for one in found] == ["mask", "composite"]
+    assert all(one.watch.seconds > 0 for one in found)
+
+
+def both(editor: Editor) -> Sequence[Way]:
+    return PublishedWay(editor, steps=2), OurWay(editor, {"steps": 2})
+
+
+def test_the_ways_see_the_same_photo(editor: Editor) -> None:
+    edit = make_edit()
+    assert edit.photo.shape == (SIDE, SIDE, 3)
+    sizes = []
+    for way in both(editor):
+        (drawn,) = way.edit(way.invert(open_photo(edit.photo), edit.caption), [edit.new_caption])
+        sizes.append(drawn.image.shape)
+    assert sizes[0] == sizes[1]
