@@ -14,9 +14,12 @@ from backbones.attention import Control, Site, attention, attention_probs, contr
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
+from editing.controls import CONTROLS as CONTROL_MAKERS
 from editing.editor import Editor
 from editing.generated import edit_generated
 from editing.inpaint import inpaint_real
+from editing.plan import plan_edit
+from editing.settings import EditSettings
 from inversion.ddim import ddim_sample
 from inversion.fixed_point import implicit_invert
 from inversion.invert import METHODS
@@ -159,6 +162,24 @@ def test_every_row_of_attention_sums_to_one(backbone: Backbone) -> None:
         assert key.shape[2] == {"cross": words, "self": cells, "joint": words + cells}[site.kind]
         probs = attention_probs(query, key)
         torch.testing.assert_close(probs.sum(-1), torch.ones(probs.shape[:-1]))
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_under_every_control_rows_of_attention_sum_to_one(backbone: Backbone, control: str) -> None:
+    """What is gathered of values that are all 1 is 1, at each site that the control takes part in."""
+    skip_unless_suited(backbone, control)
+    sites, words = backbone.sites(16, 16), backbone.parse(CAPTION).length
+    plan = plan_edit(backbone, CAPTION, NEW, (40, 48), EditSettings(control=control, emphasis=1.0), steps=10)
+    made = CONTROL_MAKERS[control]([plan], sites, torch.device("cpu"))
+    asked = [site for site in {*made.sites(0), *made.sites(5)} if site.kind != "residual"]
+    assert asked
+    generator = torch.Generator().manual_seed(0)
+    for site in asked:
+        cells = site.height * site.width
+        keys = {"cross": words, "self": cells, "joint": words + cells}[site.kind]
+        query, key = (torch.randn(3, 2, number, 8, generator=generator) for number in (cells, keys))
+        gathered = made.attend(site, query, key, torch.ones(3, 2, keys, 8), 0)
+        torch.testing.assert_close(gathered, torch.ones_like(gathered), rtol=1e-4, atol=1e-5)
 
 
 def test_maps_say_how_much_each_pixel_attends_to_each_word(backbone: Backbone) -> None:
