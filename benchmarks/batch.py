@@ -3,7 +3,8 @@
     python -m benchmarks.batch --photos flower-photos-144.zip
 
 prints two ratios and a table of what a number of rows takes, all from runs of one machine, one after another. Edits
-are those of a colour, three to a photo. `--price` is what an hour of the machine costs, in any currency.
+are those of a colour, three to a photo. `--price` is what an hour of the machine costs, in any currency. It also says
+what is given up by inverting photos one by one, which keeps their bytes independent of each other.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
+import torch
 import typer
 from PIL import Image
 
+from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.loading import load_backbone
 from benchmarks.edits import LIST, Edit, read_edits
 from studio.batch.engines import Machines
 from studio.batch.jobs import Jobs, read_jobs
@@ -32,6 +36,8 @@ from workshop.tables import markdown
 
 EDITS = 3  # of each photo
 MANY = (1_000, 4_000, 1_000_000)
+TOGETHER = 8  # rows in a batch, whose time is compared with that of a row alone
+REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,19 @@ def apart(jobs: Jobs, setup: Setup) -> Timed:
     return Timed(len(jobs), time.monotonic() - start)
 
 
+@torch.no_grad()
+def row_seconds(backbone: Backbone, rows: int) -> float:
+    """What a row of the denoiser takes in a batch of `rows`, the quickest of `REPEATS` times."""
+    side = backbone.image_size // backbone.vae_factor
+    latents = torch.zeros(rows, backbone.latent_channels, side, side, device=backbone.device)
+    condition, seconds = backbone.condition([""]).expand(rows), list[float]()
+    for _ in range(1 + REPEATS):  # the first makes ready
+        start = time.monotonic()
+        float(backbone.predict(latents, len(backbone.levels) // 2, condition).noise.sum())  # waits for a device
+        seconds.append(time.monotonic() - start)
+    return min(seconds[1:]) / rows
+
+
 def scaling(seconds: float, price: float) -> list[dict[str, object]]:
     """What numbers of rows take, by the seconds that one took here."""
     return [
@@ -134,6 +153,10 @@ def main(
     print(f"{workers} processes have {threads.seconds / many.seconds:.2f} times the rate of one with {workers} threads")
     print(f"edits that share their photo's inversion take {one.seconds / alone.seconds:.2f} of what they take apart\n")
     print(markdown(scaling(many.seconds / many.rows, price)))
+    torch.set_num_threads(1)
+    backbone = load_backbone(model, device)
+    single, shared = (1000 * row_seconds(backbone, rows) for rows in (1, TOGETHER))
+    print(f"\na row of the denoiser takes {single:.0f} ms alone and {shared:.0f} ms in a batch of {TOGETHER}")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,9 @@ METHODS: dict[str, Method] = {
     "direct + P2P": _published("direct", edit={"exact": True}),
     "direct + mutual": _published("direct", edit={"exact": True, "control": "mutual"}),
     "direct + plug-and-play": _published("direct", edit={"exact": True, "control": "plug_and_play"}),
+    "direct + plug-and-play, its negative prompt": _published(
+        "direct", edit={"exact": True, "control": "plug_and_play", "negative_alpha": 1.0}
+    ),
     "predictor-corrector + P2P": _published("predictor_corrector", edit={"exact": True}),
     "fixed point + P2P": _published("fixed_point", edit={"exact": True}),
     "proximal + P2P": _published("proximal"),

@@ -10,13 +10,16 @@ import torch
 
 from backbones.attention import Control, controlled
 from backbones.backbone import Backbone
+from backbones.condition import Condition
 from backbones.finite import check_finite
 from backbones.levels import Prediction
 from backbones.view import View
 from editing.controls import CONTROLS
+from editing.negative import negative_shares
 from editing.place import Place
 from editing.plan import EditPlan
 from editing.rows import Rows
+from inversion.guidance import guide
 from inversion.invert import walk_of
 from inversion.progress import Callback
 from inversion.schedule import make_schedule
@@ -69,7 +72,7 @@ def sample_edits(
     control = CONTROLS[plans[0].settings.control](plans, sites, backbone.device)
     recorder = Recorder(map_sites(sites), rows.cond, inside=control)
     places = [Place(plan, maps, view) for plan in plans]
-    predictor = Predictor(backbone, trajectory, plans, rows, recorder)
+    predictor = Predictor(backbone, trajectory, plans, rows, recorder, control)
 
     overflow = torch.zeros((), device=backbone.device)  # NaN once anything is not finite, which the blend would hide
     source = walk.begin()
@@ -86,7 +89,10 @@ def sample_edits(
 
 
 class Predictor:
-    """What the model sees in the rows of a batch at a step, under the edits' control."""
+    """What the model sees in the rows of a batch at a step, under the edits' control.
+
+    A negative caption is asked for in the unconditional rows' place, in a second evaluation that is not recorded.
+    """
 
     def __init__(
         self,
@@ -94,20 +100,34 @@ class Predictor:
         trajectory: Trajectory,
         plans: Sequence[EditPlan],
         rows: Rows,
+        recorder: Recorder,
         control: Control,
     ) -> None:
-        self._backbone, self._uncond, self._rows, self._control = backbone, trajectory.uncond, rows, control
+        self._backbone, self._uncond, self._rows = backbone, trajectory.uncond, rows
+        self._recorder, self._control = recorder, control
         self._timesteps = make_schedule(backbone, trajectory.steps).timesteps
         self._source = backbone.condition([plans[0].alignment.source])
         self._targets = backbone.condition([plan.alignment.target for plan in plans])
+        shares = negative_shares([plan.settings.negative_alpha for plan in plans], trajectory.steps)
+        self._negative = None if shares is None else shares.to(backbone.device)
 
     def predict(
         self, step: int, source: torch.Tensor, targets: torch.Tensor
     ) -> tuple[Prediction, Prediction, Prediction]:
         """Of the source `(1, C, h, w)`, and the targets' `(N, C, h, w)` unconditional and conditional ones."""
-        condition = self._rows.conditions(self._source, self._uncond[step], self._targets)
-        with controlled(self._backbone, self._control, step=step):
-            joined = self._backbone.predict(self._rows.join(source, targets), self._timesteps[step], condition)
+        latents = self._rows.join(source, targets)
+        of_source, uncond, cond = self._ask(latents, step, self._uncond[step], self._recorder)
+        if self._negative is not None:
+            _, negative, _ = self._ask(latents, step, self._source, self._control)
+            uncond = guide(uncond, negative, self._negative[step])
+        return of_source, uncond, cond
+
+    def _ask(
+        self, latents: torch.Tensor, step: int, uncond: Condition, control: Control
+    ) -> tuple[Prediction, Prediction, Prediction]:
+        condition = self._rows.conditions(self._source, uncond, self._targets)
+        with controlled(self._backbone, control, step=step):
+            joined = self._backbone.predict(latents, self._timesteps[step], condition)
         return self._rows.split(joined)
 
 

@@ -195,6 +195,16 @@ class EditSettings:
         help="whether the source follows its inversion exactly; else it is sampled as first published",
         group="inversion",
     )
+    negative_alpha: float | None = option(
+        None,
+        help="plug-and-play's negative prompt, for twice the time of the edit: share of the unconditional caption in "
+        "what guidance leads away from, at the first step; by the last it has fallen to 0, and the photo's caption has "
+        "its place. Published: 1 for photos, 0.75 for generated images",
+        group="inversion",
+        least=0,
+        most=1,
+        none="the unconditional caption alone",
+    )
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -27,7 +27,7 @@ def direct(
     correction by stored differences without the differences. An edit with `exact=False` leaves it out: then this is
     plain DDIM inversion (Song et al. 2021), which guidance leads away from the photo.
 
-    Arguments are those of every method, see `invert.METHODS`.
+    Arguments are those of every method, see `method.Invert`.
     """
     with progress.phase("invert", schedule.steps) as callback:
         pivots = ddim_invert(backbone, schedule, latents, condition, callback)

@@ -12,11 +12,12 @@ from backbones.errors import EditRealError
 from backbones.finite import check_finite
 from backbones.levels import Level
 from inversion.guidance import guide
+from inversion.method import Method
 from inversion.progress import Progress
 from inversion.schedule import Schedule, make_schedule
 from inversion.settings import InversionSettings
 from inversion.trajectory import Inverted, Trajectory
-from inversion.walk import Predict, State, Traits
+from inversion.walk import Predict, State
 
 MIXING = 0.93  # p, the guidance scale and the share left out of Wallace et al., CVPR 2023
 GUIDANCE = 3.0
@@ -153,4 +154,4 @@ def _precise(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-TRAITS = Traits(CoupledWalk, kept=("first", "second"), guidance_scale=GUIDANCE, skip=SKIP)
+METHOD = Method(edict, CoupledWalk, kept=("first", "second"), guidance_scale=GUIDANCE, skip=SKIP)

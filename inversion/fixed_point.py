@@ -27,7 +27,7 @@ def fixed_point(
 ) -> Inverted:
     """Inversion that sampling without guidance retraces, at four evaluations of the model for each step.
 
-    Arguments are those of every method, see `invert.METHODS`.
+    Arguments are those of every method, see `method.Invert`.
     """
     with progress.phase("invert", schedule.steps) as callback:
         pivots = implicit_invert(backbone, schedule, latents, condition, iterations=ITERATIONS, callback=callback)

@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
-import torch
-
 from backbones.backbone import Backbone
-from backbones.condition import Condition
 from backbones.errors import EditRealError
 from backbones.view import View
 from inversion import edict, edit_friendly, none, proximal
 from inversion.direct import direct
 from inversion.fixed_point import fixed_point
+from inversion.method import Method
 from inversion.negative_prompt import negative_prompt
 from inversion.null_text import null_text
 from inversion.predictor_corrector import predictor_corrector
 from inversion.progress import Progress
-from inversion.schedule import Schedule, make_schedule
+from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
-from inversion.trajectory import Inverted, Trajectory
-from inversion.walk import Traits, Walk
-
-Method = Callable[[Backbone, Schedule, torch.Tensor, Condition, InversionSettings, Progress], Inverted]
-"""`(backbone, schedule, latents, condition, settings, progress) -> Inverted`.
-
-`latents` are the photo's `(1, C, h, w)`, `condition` is its caption's row, and `settings.guidance_scale` is a number.
-"""
+from inversion.trajectory import Trajectory
+from inversion.walk import Walk
 
 METHODS: dict[str, Method] = {
-    "null_text": null_text,
-    "negative_prompt": negative_prompt,
-    "direct": direct,
-    "predictor_corrector": predictor_corrector,
-    "fixed_point": fixed_point,
-    "edit_friendly": edit_friendly.edit_friendly,
-    "proximal": proximal.proximal,
-    "edict": edict.edict,
-    "none": none.none,
+    "null_text": Method(null_text),
+    "negative_prompt": Method(negative_prompt),
+    "direct": Method(direct),
+    "predictor_corrector": Method(predictor_corrector),
+    "fixed_point": Method(fixed_point),
+    "edit_friendly": edit_friendly.METHOD,
+    "proximal": proximal.METHOD,
+    "edict": edict.METHOD,
+    "none": none.METHOD,
 }
 """By the name that the setting `inversion` has for it."""
-
-TRAITS: dict[str, Traits] = {
-    "edit_friendly": edit_friendly.TRAITS,
-    "proximal": proximal.TRAITS,
-    "edict": edict.TRAITS,
-    "none": none.TRAITS,
-}
-"""Of the methods that have any; most retrace their trajectory with the model's guidance."""
 
 
 def invert(
@@ -74,7 +57,7 @@ def invert(
     settings = settle(backbone, asked)
     schedule, condition = make_schedule(backbone, settings.steps), backbone.condition([caption])
     method = METHODS[settings.inversion]
-    inverted = method(backbone, schedule, view.latents, condition, settings, progress or Progress())
+    inverted = method.invert(backbone, schedule, view.latents, condition, settings, progress or Progress())
     assert settings.guidance_scale is not None
     trajectory = Trajectory(
         latents=inverted.latents,
@@ -100,7 +83,7 @@ def invert(
 
 def settle(backbone: Backbone, settings: InversionSettings) -> InversionSettings:
     """The settings with what was left to the method, or to the model."""
-    preferred = TRAITS.get(settings.inversion, Traits())
+    preferred = METHODS[settings.inversion]
     asked = preferred.guidance_scale if settings.guidance_scale is None else settings.guidance_scale
     skip = preferred.skip if settings.skip is None else settings.skip
     return replace(settings, guidance_scale=backbone.guidance(asked), skip=skip)
@@ -118,7 +101,7 @@ def walk_of(backbone: Backbone, trajectory: Trajectory, exact: bool) -> Walk:
         EditRealError: The trajectory was made by another method than it says.
     """
     check_kept(trajectory)
-    return TRAITS.get(trajectory.method, Traits()).walk(backbone, trajectory, exact)
+    return _method_of(trajectory).walk(backbone, trajectory, exact)
 
 
 def check_kept(trajectory: Trajectory) -> None:
@@ -127,12 +110,16 @@ def check_kept(trajectory: Trajectory) -> None:
     Raises:
         EditRealError: It does.
     """
-    needed, got = set(TRAITS.get(trajectory.method, Traits()).kept), set(trajectory.kept)
+    needed, got = set(_method_of(trajectory).kept), set(trajectory.kept)
     if needed != got:
         raise EditRealError(
             f"expected an inversion by {trajectory.method!r}, which keeps {_listed(needed)}, got another's, which "
             f"keeps {_listed(got)}; invert the photo again with inversion={trajectory.method!r}"
         )
+
+
+def _method_of(trajectory: Trajectory) -> Method:
+    return METHODS.get(trajectory.method, METHODS["direct"])  # a generated image is retraced as well
 
 
 def _listed(names: set[str]) -> str:

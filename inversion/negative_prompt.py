@@ -26,7 +26,7 @@ def negative_prompt(
     With it the guided prediction for the caption equals the conditional one at any guidance, which is what the
     inversion used; null-text optimisation ends close to it, at a cost.
 
-    Arguments are those of every method, see `invert.METHODS`.
+    Arguments are those of every method, see `method.Invert`.
     """
     with progress.phase("invert", schedule.steps) as callback:
         pivots = ddim_invert(backbone, schedule, latents, condition, callback)

@@ -7,12 +7,13 @@ import torch
 from backbones.backbone import Backbone
 from backbones.condition import Condition
 from inversion.guidance import guide
+from inversion.method import Method
 from inversion.noised import noised_path
 from inversion.progress import Progress
 from inversion.schedule import Schedule, make_schedule
 from inversion.settings import InversionSettings
 from inversion.trajectory import Inverted, Trajectory
-from inversion.walk import Predict, State, Traits
+from inversion.walk import Predict, State
 
 SKIP = 0.34  # the first 17 of 50 steps (Kulikov et al., ICCV 2025, with Stable Diffusion 3)
 
@@ -29,7 +30,7 @@ def none(
 
     The model is not asked. Another seed is another draft. `exact` changes nothing, since the source stays the photo.
 
-    Arguments are those of every method, see `invert.METHODS`.
+    Arguments are those of every method, see `method.Invert`.
     """
     path = noised_path(schedule, latents, settings.noise_seed)
     return Inverted(
@@ -64,4 +65,4 @@ class DifferenceWalk:
         return source, (targets[0] + (cleaner.noise / cleaner.signal - level.noise / level.signal) * change,)
 
 
-TRAITS = Traits(DifferenceWalk, skip=SKIP)
+METHOD = Method(none, DifferenceWalk, skip=SKIP)

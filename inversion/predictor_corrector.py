@@ -26,7 +26,7 @@ def predictor_corrector(
     `z' = step(z_s, eps_s)` predicts the noisier end, `eps_t = model(z', t)` is the noise there, and `z_t = step(z_s,
     eps_t)` corrects: the first iterate of `fixed_point`, for one evaluation a step and one more to begin with.
 
-    Arguments are those of every method, see `invert.METHODS`.
+    Arguments are those of every method, see `method.Invert`.
     """
     with progress.phase("invert", schedule.steps) as callback:
         pivots = implicit_invert(backbone, schedule, latents, condition, iterations=1, callback=callback)

@@ -9,12 +9,13 @@ from backbones.backbone import Backbone
 from backbones.condition import Condition
 from backbones.levels import Prediction
 from inversion.guidance import guide
+from inversion.method import Method
 from inversion.negative_prompt import negative_prompt
 from inversion.progress import Progress
 from inversion.schedule import Schedule, make_schedule
 from inversion.settings import InversionSettings
 from inversion.trajectory import Inverted, Trajectory
-from inversion.walk import Predict, Retrace, State, Traits
+from inversion.walk import Predict, Retrace, State
 
 QUANTILE = 0.4  # published: 0.7 of the source's and the edit's rows together, of which the source's are all 0
 PULL = 0.1  # of the way back to the source, where nothing changes,
@@ -32,7 +33,7 @@ def proximal(
 ) -> Inverted:
     """Negative-prompt inversion whose edits are guided only where that changes much (Han et al., WACV 2024).
 
-    Arguments are those of every method, see `invert.METHODS`.
+    Arguments are those of every method, see `method.Invert`.
     """
     return negative_prompt(backbone, schedule, latents, condition, settings, progress)
 
@@ -75,4 +76,4 @@ def _spread(changes: torch.Tensor) -> torch.Tensor:
     return F.max_pool2d(changes.float(), 2 * REACH + 1, stride=1, padding=REACH)
 
 
-TRAITS = Traits(ProximalWalk)
+METHOD = Method(proximal, ProximalWalk)

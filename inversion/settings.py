@@ -85,6 +85,15 @@ class InversionSettings:
         most=2**63 - 1,
         whole=True,
     )
+    eta: int = option(
+        1,
+        help="whose steps `edit_friendly` corrects: 1 is DDPM's, which take fresh noise on the way, 0 is DDIM's, which "
+        "take none",
+        group="inversion",
+        least=0,
+        most=1,
+        whole=True,
+    )
 
     @property
     def changed(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -86,20 +85,3 @@ class Retrace:
         moved = ddim_step(prediction, levels[i + 1], deviation)
         residuals = self._trajectory.kept.get("residuals")
         return moved if residuals is None else moved + residuals[i]
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What a method has of its own beside its function.
-
-    Attributes:
-        walk: How edits go from noise to photo.
-        kept: The names of the tensors that its trajectories keep for that.
-        guidance_scale: Where that is left to the method; None is what suits the model.
-        skip: Share of the steps from noise that sampling leaves out, where that is left to the method.
-    """
-
-    walk: MakeWalk = Retrace
-    kept: tuple[str, ...] = ()
-    guidance_scale: float | None = None
-    skip: float = 0.0

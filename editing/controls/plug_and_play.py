@@ -30,8 +30,7 @@ class PlugAndPlay(Control):
     keeps the target's values: `softmax(q_source k_source) v_target` (Tumanyan et al., CVPR 2023). Colours
     and textures are then the new caption's, where mutual self-attention would look them up in the photo.
 
-    The published negative prompt mixes a third prediction into the guidance, which no control has a part in. Its two
-    ends are the inversions `direct` (none of it) and `negative_prompt` (the source caption alone).
+    The published negative prompt is a matter of guidance, not of a control: see `negative.negative_shares`.
     """
 
     def __init__(self, edits: int, steps: int, sites: Sequence[Site]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,6 +100,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
             context = ray.data.DataContext.get_current()
             context.enable_progress_bars = False
             context.print_on_execution_start = False
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
             yield ray
         finally:
             ray.shutdown()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from backbones.errors import EditRealError
-from benchmarks.batch import EDITS, apart, scaling, timed, write_jobs
+from backbones.loading import load_backbone
+from benchmarks.batch import EDITS, apart, row_seconds, scaling, timed, write_jobs
 from benchmarks.edits import Edit
 from studio.batch.jobs import read_jobs
 from studio.batch.work import Setup
@@ -49,6 +50,7 @@ def test_rows_are_timed_together_and_apart(tmp_path: Path, model_folder: Path) -
     assert together.rows == alone.rows == EDITS and min(together.seconds, alone.seconds) > 0
     folders = [sorted(path.name for path in (tmp_path / name / "results").glob("*/*")) for name in ("one", "apart")]
     assert folders[0] == folders[1] and len(folders[0]) == EDITS
+    assert row_seconds(load_backbone(model_folder, "cpu"), 2) > 0
 
 
 def test_hours_are_rows_times_seconds() -> None:

@@ -20,6 +20,7 @@ from editing.edit import edit_real
 from editing.editor import Editor
 from editing.result import EditResult
 from inversion.invert import METHODS
+from inversion.method import Method
 from masks.binarize import RULES
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
@@ -36,7 +37,7 @@ def register(title: str, registry: dict[str, Any], monkeypatch: pytest.MonkeyPat
     example, line = (re.findall(rf"```{language}\n(.+?)```", SECTIONS[title], re.S)[0] for language in ("python", "py"))
     defined: dict[str, Any] = {"__name__": "example"}
     exec(compile(example, f"{PAGE.name}: {title}", "exec"), defined)
-    ((name, entry),) = eval(f"{{{line}}}", defined).items()
+    ((name, entry),) = eval(f"{{{line}}}", {"Method": Method, **defined}).items()
     assert name not in registry
     monkeypatch.setitem(registry, name, entry)
     return name, defined

@@ -14,13 +14,18 @@ from backbones.attention import Control, Site, attention, attention_probs, contr
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
+from editing.controls import CONTROLS as CONTROL_MAKERS
 from editing.editor import Editor
 from editing.generated import edit_generated
+from editing.inpaint import inpaint_real
+from editing.plan import plan_edit
+from editing.settings import EditSettings
 from inversion.ddim import ddim_sample
 from inversion.fixed_point import implicit_invert
+from inversion.invert import METHODS
 from inversion.schedule import make_schedule
 from masks.record import map_sites, record_maps
-from tests.editing.edits import CAPTION, NEW, assert_untouched_outside, edit, picture, pixels
+from tests.editing.edits import CAPTION, NEW, assert_untouched_outside, edit, half, picture, pixels
 from tests.families import WRITERS
 
 CONTROLS = ("replace", "refine", "mutual", "plug_and_play")
@@ -76,12 +81,28 @@ def processors(backbone: Backbone) -> dict[str, object]:
     return dict(backbone.denoiser.attn_processors)
 
 
-@pytest.mark.parametrize("inversion", ["direct", "negative_prompt", "null_text"])
+@pytest.mark.parametrize("inversion", METHODS)
 def test_an_edit_changes_what_is_in_the_mask_and_nothing_else(backbone: Backbone, inversion: str) -> None:
-    photo = picture()
-    result = edit(Editor(backbone), photo, inversion=inversion, max_inner_steps=1)
+    photo, options = picture(), {"inversion": inversion, "max_inner_steps": 1}
+    if inversion == "edict" and not make_schedule(backbone, 3).levels[0].signal:  # Stable Diffusion 3's flow
+        with pytest.raises(
+            EditRealError, match=r"^expected a model whose noisiest level [^\n]+ use inversion='direct'$"
+        ):
+            edit(Editor(backbone), photo, **options)
+        return
+    result = edit(Editor(backbone), photo, **options)
     assert_untouched_outside(result, photo)
     assert result.image.size == (40, 48)
+
+
+def test_a_part_is_drawn_anew_and_nothing_else(folder: Path) -> None:
+    photo, mask = picture(), half(48, 40, left=True)
+    first, again, other = (
+        inpaint_real(photo, NEW, mask, model=folder, device="cpu", steps=4, seed=seed) for seed in (0, 0, 1)
+    )
+    changed = pixels(first.image) != photo
+    assert changed[mask].any() and not changed[~mask].any()
+    assert np.array_equal(first.image, again.image) and not np.array_equal(first.image, other.image)
 
 
 def skip_unless_suited(backbone: Backbone, control: str) -> None:
@@ -141,6 +162,24 @@ def test_every_row_of_attention_sums_to_one(backbone: Backbone) -> None:
         assert key.shape[2] == {"cross": words, "self": cells, "joint": words + cells}[site.kind]
         probs = attention_probs(query, key)
         torch.testing.assert_close(probs.sum(-1), torch.ones(probs.shape[:-1]))
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_under_every_control_rows_of_attention_sum_to_one(backbone: Backbone, control: str) -> None:
+    """What is gathered of values that are all 1 is 1, at each site that the control takes part in."""
+    skip_unless_suited(backbone, control)
+    sites, words = backbone.sites(16, 16), backbone.parse(CAPTION).length
+    plan = plan_edit(backbone, CAPTION, NEW, (40, 48), EditSettings(control=control, emphasis=1.0), steps=10)
+    made = CONTROL_MAKERS[control]([plan], sites, torch.device("cpu"))
+    asked = [site for site in {*made.sites(0), *made.sites(5)} if site.kind != "residual"]
+    assert asked
+    generator = torch.Generator().manual_seed(0)
+    for site in asked:
+        cells = site.height * site.width
+        keys = {"cross": words, "self": cells, "joint": words + cells}[site.kind]
+        query, key = (torch.randn(3, 2, number, 8, generator=generator) for number in (cells, keys))
+        gathered = made.attend(site, query, key, torch.ones(3, 2, keys, 8), 0)
+        torch.testing.assert_close(gathered, torch.ones_like(gathered), rtol=1e-4, atol=1e-5)
 
 
 def test_maps_say_how_much_each_pixel_attends_to_each_word(backbone: Backbone) -> None:

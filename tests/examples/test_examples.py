@@ -44,6 +44,7 @@ PICTURES = {
     "pipeline_in_memory": ["pipeline_in_memory.png"],
     "plug_and_play": ["plug_and_play.png", "features.png"],
     "draft": ["draft.png"],
+    "inversions": ["inversions.png"],
 }
 """What each example leaves in the folder that it is given."""
 STEPS = 3  # show that an example runs; its pictures are worth looking at from some ten steps on

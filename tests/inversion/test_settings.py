@@ -28,6 +28,8 @@ def test_every_method_is_a_choice_and_no_other_name_is() -> None:
         ("guidance_scale", float("nan")),
         ("max_inner_steps", -1),
         ("null_text_start", "noise"),
+        ("eta", 0.5),
+        ("eta", 2),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_by_name(name: str, value: object) -> None:

@@ -17,16 +17,20 @@ from backbones.levels import Level, Prediction
 from backbones.photo import open_photo
 from backbones.view import View, look_at
 from inversion.edict import coefficients, move, undo
-from inversion.invert import METHODS, TRAITS, invert, walk_of
+from inversion.edit_friendly import SOURCE_GUIDANCE
+from inversion.guidance import guide
+from inversion.invert import METHODS, invert, walk_of
+from inversion.method import Method
 from inversion.noised import noised_path
 from inversion.proximal import shrinkage
 from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
-from inversion.steps import posterior_deviation
+from inversion.steps import ddim_step, posterior_deviation
 from inversion.trajectory import Trajectory
 from inversion.walk import State
 
 CAPTION, NEW = "a photo of a red rose", "a photo of a red cat"
+WITH_A_WAY = [name for name, method in METHODS.items() if method != Method(method.invert)]
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def in_float64(backbone: Backbone) -> Backbone:
     return replace(backbone, denoiser=copy.deepcopy(backbone.denoiser).double())
 
 
-@pytest.mark.parametrize("method", TRAITS)
+@pytest.mark.parametrize("method", WITH_A_WAY)
 @pytest.mark.parametrize("exact", [True, False])
 def test_the_source_returns_to_the_photo(backbone: Backbone, view: View, method: str, exact: bool) -> None:
     settings = InversionSettings(inversion=method, steps=8, guidance_scale=3.0)
@@ -68,12 +72,13 @@ def test_the_source_returns_to_the_photo(backbone: Backbone, view: View, method:
         torch.testing.assert_close(source[0].float(), view.latents, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("eta", [0, 1])
 @pytest.mark.parametrize("skip", [0.0, 0.36])
 @pytest.mark.parametrize("steps", [10, 40])
 def test_edit_friendly_noise_leads_a_sampled_source_through_every_level(
-    backbone: Backbone, view: View, steps: int, skip: float
+    backbone: Backbone, view: View, steps: int, skip: float, eta: int
 ) -> None:
-    settings = InversionSettings(inversion="edit_friendly", steps=steps, skip=skip, guidance_scale=9.0)
+    settings = InversionSettings(inversion="edit_friendly", steps=steps, skip=skip, guidance_scale=9.0, eta=eta)
     trajectory = invert(backbone, view, CAPTION, settings)
     walk = walk_of(backbone, trajectory, exact=False)
     timesteps, condition = make_schedule(backbone, steps).timesteps, backbone.condition([CAPTION])
@@ -84,6 +89,25 @@ def test_edit_friendly_noise_leads_a_sampled_source_through_every_level(
             state, _ = walk.step(i, state, state, lambda *_, seen=seen: (seen, seen, seen))  # type: ignore[misc]
             torch.testing.assert_close(state[0], trajectory.latents[i + 1 : i + 2], rtol=1e-3, atol=1e-3)
     assert walk.first == round(skip * steps)
+
+
+def test_with_eta_0_a_step_between_levels_is_ddims(backbone: Backbone, view: View) -> None:
+    found = [
+        invert(backbone, view, CAPTION, InversionSettings(inversion="edit_friendly", steps=6, skip=0, eta=eta))
+        for eta in (0, 1)
+    ]
+    assert torch.equal(found[0].latents, found[1].latents)
+    residuals, schedule = found[0].kept["residuals"], make_schedule(backbone, 6)
+    assert not torch.allclose(residuals, found[1].kept["residuals"])
+    here, timestep = found[0].latents[2:3], schedule.timesteps[2]
+    with torch.no_grad():
+        seen = [backbone.predict(here, timestep, backbone.condition([text])) for text in ("", CAPTION)]
+    landed = ddim_step(guide(seen[0], seen[1], SOURCE_GUIDANCE), schedule.levels[3])
+    torch.testing.assert_close(landed + residuals[2], found[0].latents[3:4], rtol=1e-4, atol=1e-4)
+    (source,), (target,) = walked(backbone, found[0], NEW, exact=False)
+    torch.testing.assert_close(source, view.latents, rtol=1e-3, atol=1e-3)
+    (other,) = walked(backbone, found[1], NEW, exact=False)[1]
+    assert (target - view.latents).abs().max() > 1e-3 and not torch.allclose(target, other, atol=1e-3)
 
 
 def test_noises_are_independent_and_the_seeds_own(backbone: Backbone, latents: torch.Tensor) -> None:
@@ -178,7 +202,7 @@ def test_proximal_guidance_leaves_the_photos_own_caption_alone(backbone: Backbon
     assert distances[1] < distances[0]
 
 
-@pytest.mark.parametrize("method", TRAITS)
+@pytest.mark.parametrize("method", WITH_A_WAY)
 def test_a_trajectory_is_the_same_after_saving(backbone: Backbone, view: View, method: str, tmp_path: Path) -> None:
     settings = InversionSettings(inversion=method, steps=4, guidance_scale=3.0, skip=0.25, noise_seed=7)
     trajectory = invert(backbone, view, CAPTION, settings)
@@ -207,4 +231,3 @@ def test_what_is_left_to_the_method_is_settled(backbone: Backbone, view: View) -
         assert trajectory.first == first
     assert invert(backbone, view, CAPTION, InversionSettings(inversion="edict", steps=2)).guidance_scale == 3.0
     assert InversionSettings(steps=3, skip=0.95).first_step == 2
-    assert set(TRAITS) < set(METHODS)
