@@ -277,7 +277,8 @@ class Page:
     def _visit(self, request: gr.Request) -> Visit:
         if not request.session_hash:
             raise gr.Error("expected a session; open the page, or use gradio_client")
-        return self.visits.of(str(request.session_hash))
+        with _plainly():
+            return self.visits.of(str(request.session_hash))
 
     def _opened(self, request: gr.Request, path: str | None, caption: str) -> dict[Any, Any]:
         visit = self._visit(request)

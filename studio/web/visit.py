@@ -431,12 +431,26 @@ class Visits:
         with self._lock:
             self._left.pop(key, None)
             if key not in self._visits:
-                if len(self._visits) >= self._most:
-                    raise EditRealError("too many people are here at once; try again in a few minutes")
+                self._make_room()
                 self._visits[key] = Visit(self._folder / uuid4().hex)
             visit = self._visits[key]
             visit.used = time.monotonic()
             return visit
+
+    def _make_room(self) -> None:
+        """Ends the visit without a photo that was longest without a sign of life, where there is no room for another.
+
+        Raises:
+            EditRealError: All have a photo.
+        """
+        if len(self._visits) < self._most:
+            return
+        empty = [key for key, visit in self._visits.items() if visit.photo is None]
+        if not empty:
+            raise EditRealError("too many people are here at once; try again in a few minutes")
+        oldest = min(empty, key=lambda key: self._visits[key].used)
+        self._left.pop(oldest, None)
+        self._visits.pop(oldest).close()
 
     def leave(self, key: str) -> None:
         """The page was closed, or its connection is lost."""
