@@ -31,7 +31,7 @@ CALLS = re.compile(r"/gradio_api/call/(v2/)?\w+(/\w+)?")
 
 UNLOCKED = re.compile(
     r"/|/theme\.css|/favicon\.ico|/robots\.txt|/manifest\.json|/login/?|/logout|/(assets|static|svelte)/.+"
-    r"|/gradio_api/(theme\.css|login_check)/?"
+    r"|/gradio_api/(theme\.css|login_check|startup-events)/?"
 )
 """Paths that asking for a password needs; `/` shows nothing else before it is given."""
 

@@ -130,6 +130,8 @@ class Visit:
         self.recalled: Recipe | None = None  # of a picture that was dropped before its photo
         self.protected: tuple[str, ...] = ()
         self.weighted: tuple[str, ...] = ()  # words whose weights the page shows, in its order
+        self.emphasis = float(EditSettings.emphasis)  # what it shows for those that are left alone
+        self.masked: tuple[str, str] | None = None  # the captions of the mask that it shows
         self.proposed = ""  # a caption that the model has found
         self.history: History[Edit] = History()
         self._inversions: OrderedDict[Any, Trajectory] = OrderedDict()
@@ -158,6 +160,7 @@ class Visit:
         self.photo, self.name, self.file_name = photo, _plain_name(name), _file_name(name)
         self.preview = self._picture(photo.image, SIDE)
         self.history, self.protected, self.weighted, self._count = History(), (), (), 0
+        self.masked = None
         self._inversions.clear()
 
     def start(self) -> None:
