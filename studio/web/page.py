@@ -71,6 +71,8 @@ class Page:
                 self._lay_out_steps()
             with gr.Column(elem_id="outcome", visible=False) as self.outcome:
                 self._lay_out_outcome()
+            with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+                self._lay_out_form()
 
     def _lay_out_stage(self) -> None:
         self.other = gr.UploadButton("Another photo", size="sm", file_types=["image"], elem_id="another", visible=False)
@@ -146,8 +148,6 @@ class Page:
         names = [(self.actions.models.title(name), name) for name in self.actions.models.names]
         self.model = gr.Dropdown(names, value=names[0][1], label="Model", elem_id="model", visible=len(names) > 1)
         self.limits = gr.HTML(self._limits(names[0][1]), elem_id="limits", apply_default_css=False)
-        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-            self._lay_out_form()
 
     def _lay_out_form(self) -> None:
         self.preset = gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="Kind of edit", elem_id="preset")
@@ -195,7 +195,7 @@ class Page:
                 gr.Textbox(
                     label=label,
                     lines=2,
-                    max_lines=12,
+                    max_lines=24,
                     interactive=False,
                     buttons=["copy"],
                     elem_id=elem_id,
