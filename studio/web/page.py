@@ -531,7 +531,8 @@ def _strip(visit: Visit) -> str:
 
 def _examples(pictures: Sequence[tuple[str, Path]]) -> str:
     items = "".join(_thumbnail(number, path, title) for number, (title, path) in enumerate(pictures))
-    return f"<p class='hint'>No photo at hand? Start with this one.</p><ol class='strip'>{items}</ol>"
+    which = "this one" if len(pictures) == 1 else "one of these"
+    return f"<p class='hint'>No photo at hand? Start with {which}.</p><ol class='strip'>{items}</ol>"
 
 
 def _thumbnail(number: int, path: Path, text: str, more: str = "") -> str:

@@ -28,8 +28,6 @@ from tests.editing.edits import picture
 from tests.studio.web.conftest import Served
 from tests.studio.web.visitor import CAPTION, DRAFT, MODEL, NEW
 
-pytestmark = pytest.mark.slow  # a real browser and server, minutes on a busy machine
-
 TIMES = 200
 SECRET = "the text of a file that is nobody's business"
 GETS = (
@@ -297,7 +295,7 @@ def test_without_the_password_nothing_is_served(served: Served) -> None:
     models = Models([MODEL], load=lambda name: served.editor.backbone)
     with running(models, Door(password="rose")) as address, httpx.Client(base_url=address, timeout=120) as client:
         for path in (*(one.format("abc") for one in GETS if one not in SHOWN_TO_ALL), *LOCKED):
-            answer = client.get(path, cookies={"access-token": "abc", "access-token-unsecure-None": ""})
+            answer = client.get(path, headers={"cookie": "access-token=abc; access-token-unsecure-None="})
             assert answer.status_code == 401, path
         for path in POSTS:
             if path != "/login":

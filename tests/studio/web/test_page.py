@@ -26,8 +26,6 @@ from tests.editing.edits import picture
 from tests.studio.web.conftest import Served
 from tests.studio.web.visitor import CAPTION, DRAFT, MODEL, NEW, PATIENCE, Visitor
 
-pytestmark = pytest.mark.slow  # a real browser and server, minutes on a busy machine
-
 expect.set_options(timeout=PATIENCE)
 
 
@@ -215,7 +213,7 @@ def test_cancel_stops_the_model(drafting: Visitor, served: Served) -> None:
         expect(drafting.edits()).to_have_count(0)
         drafting.one("#set-steps input").first.fill("3")
         drafting.edit()  # the model serves one at a time: what was stopped is over
-    assert 0 < len(calls) < steps
+    assert 0 < len(calls) < 2 * steps, "all steps of inversion and edit were made"
 
 
 def test_two_visitors_edit_at_once(arrive: Callable[..., Visitor], tmp_path: Path, api: Callable[..., bytes]) -> None:

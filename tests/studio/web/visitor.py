@@ -81,6 +81,8 @@ class Visitor:
             box.press("Delete")
             box.press_sequentially(text)
             box.press("Tab")
+            if caption.strip():
+                self.page.wait_for_function("() => document.querySelector('#new-caption textarea').value !== ''")
 
     def paste(self, text: str) -> None:
         """Text from the clipboard, where the cursor is."""
