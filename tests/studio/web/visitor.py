@@ -81,7 +81,7 @@ class Visitor:
             box.press("Delete")
             box.press_sequentially(text)
             box.press("Tab")
-            if caption.strip():
+            if field == "#caption" and text.strip():
                 self.page.wait_for_function("() => document.querySelector('#new-caption textarea').value !== ''")
 
     def paste(self, text: str) -> None:
