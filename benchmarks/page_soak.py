@@ -73,6 +73,8 @@ class Visitor:
     def ask(self, new_caption: str) -> None:
         """Presses Edit, and does not wait for what comes of it."""
         self._type("#new-caption", new_caption)
+        told = "text => document.querySelector('#difference').innerText.includes(text)"
+        self.page.wait_for_function(told, arg=new_caption.split()[-2])  # the button moves when the answer comes
         self.page.locator("#edit").click()
 
     def receive(self, number: int) -> bytes:

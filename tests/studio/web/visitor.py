@@ -16,6 +16,12 @@ DRAFT: dict[str, Any] = {"inversion": "direct", "steps": 3, "refinement": "plain
 """What `Visitor.draft` sets. The maps of random weights are noise, which GrabCut may well grow to the whole frame."""
 
 PATIENCE = 1000 * int(os.environ.get("PAGE_TEST_PATIENCE", "120"))  # ms; to wait longer costs nothing where all is well
+TOLD = """words => {
+  const told = document.querySelector('#difference').innerText;
+  return words.every((word) => told.includes(word));
+}"""
+"""Whether the words that differ are those of a new caption."""
+
 SHOTS = Path(os.environ.get("PAGE_TEST_SHOTS", "out/page"))
 """Where screenshots are kept, to be looked at."""
 
@@ -83,6 +89,8 @@ class Visitor:
             box.press("Tab")
             if field == "#caption" and text.strip():
                 self.page.wait_for_function("() => document.querySelector('#new-caption textarea').value !== ''")
+        if caption.strip() and new_caption.strip():  # a button that moves when the answer comes is not to be clicked
+            self.page.wait_for_function(TOLD, arg=new_caption.split())
 
     def paste(self, text: str) -> None:
         """Text from the clipboard, where the cursor is."""
