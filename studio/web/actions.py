@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 from backbones.errors import EditRealError
 from editing.captions import check_caption
 from editing.recipe import MASKS, Recipe, read_recipe
-from editing.settings import EditSettings, split_settings
+from editing.settings import split_settings
 from studio.recall import command_line, python_code
 from studio.samples import Sample
 from studio.web import words
@@ -196,21 +197,36 @@ class Actions:
             view="mask",
         )
 
-    def typed(self, visit: Visit, caption: str, new_caption: str, model: str, weights: Sequence[float]) -> Typed:
-        """The captions as they are typed. What cannot be read yet shows nothing."""
-        kept = dict(zip(visit.weighted, weights, strict=False))
+    def typed(
+        self, visit: Visit, caption: str, new_caption: str, model: str, weights: Sequence[float], emphasis: Any = None
+    ) -> Typed:
+        """The captions as they are typed. What cannot be read yet shows nothing.
+
+        A word's weight that is left alone follows the emphasis; None is the one that it follows already.
+        """
+        weighed = zip(visit.weighted, weights, strict=False)
+        kept = {word: weight for word, weight in weighed if weight is not None and weight != visit.emphasis}
+        if isinstance(emphasis, (int, float)) and math.isfinite(emphasis):
+            visit.emphasis = float(emphasis)
         if not (caption.strip() and new_caption.strip()):
             return Typed("", {})
         try:
             alignment = words.align(self.models.editor(model).backbone, caption, new_caption)
         except EditRealError as error:
             return Typed(words.note(str(error), "refused"), {})
-        default = float(EditSettings.emphasis)
         weighable = words.weighable(alignment)
         visit.weighted = tuple(weighable)
         return Typed(
-            words.difference(alignment, visit.protected), {word: kept.get(word, default) for word in weighable}
+            words.difference(alignment, visit.protected), {word: kept.get(word, visit.emphasis) for word in weighable}
         )
+
+    @staticmethod
+    def is_stale(visit: Visit, caption: str, new_caption: str) -> bool:
+        """Whether the mask that the page shows is one of other captions; once said, there is none."""
+        if visit.masked in (None, (caption, new_caption)):
+            return False
+        visit.masked = None
+        return True
 
     def request(self, visit: Visit, asked: Asked) -> Request:
         """What is asked, read and checked.
@@ -226,7 +242,9 @@ class Actions:
             weights = {
                 word: float(weight)
                 for word, weight in zip(visit.weighted, asked.weights, strict=False)
-                if word in new and weight is not None and weight != EditSettings.emphasis  # a slider that was moved
+                if word in new
+                and weight is not None
+                and weight not in (settings.emphasis, visit.emphasis)  # it was moved
             }
             protected = tuple(word for word in visit.protected if word.casefold() in present)
             settings = replace(settings, reweight=weights, protect_words=protected)
@@ -251,6 +269,7 @@ class Actions:
         """Inverts the photo and shows where the edit would begin."""
         request = self.request(visit, asked)
         mask = visit.look(self.models.editor(asked.model), request, tell)
+        visit.masked = (asked.caption, asked.new_caption)
         if mask is None:
             return Shown("The photo is ready. Change a word in the second field, and the mask will show.", view="mask")
         return Shown("Lit is what the edit will reach. Paint to add or protect, or press Edit.", mask=mask, view="mask")
@@ -262,6 +281,7 @@ class Actions:
             if not visit.is_inverted(request):
                 return None
             visit.start()
+            visit.masked = (asked.caption, asked.new_caption)
             return visit.look(self.models.editor(asked.model), request, lambda *_: None)
         except (Cancelled, EditRealError):  # what is wrong will be told when an edit is asked for
             return None
@@ -269,6 +289,7 @@ class Actions:
     def edit(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
         """Edits the photo."""
         edit = visit.edit(self.models.editor(asked.model), self.request(visit, asked), tell)
+        visit.masked = (asked.caption, asked.new_caption)
         return Shown("Done.", "done", mask=edit.mask, view="compare")
 
     def go(self, visit: Visit, number: int) -> Shown:
@@ -354,6 +375,7 @@ class Actions:
             return Shown(view="mask")
         request = edit.request
         visit.protected = tuple(request.settings.protect_words)
+        visit.masked = (request.caption, request.new_caption)
         return Shown(
             caption=request.caption,
             new_caption=request.new_caption,

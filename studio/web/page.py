@@ -20,7 +20,7 @@ from studio.web.history import PHOTO
 from studio.web.visit import FORMATS, Visit, Visits
 
 HERE = Path(__file__).parent
-WEIGHTS = 6  # sliders for new words
+WEIGHTS, STRONGEST = 6, 4  # sliders for new words, and where they end
 PHASES = {"invert": "Looking at the photo", "null-text": "Learning to follow it", "edit": "Editing"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUIET: dict[str, Any] = {**PRIVATE, "queue": False}
@@ -71,6 +71,8 @@ class Page:
                 self._lay_out_steps()
             with gr.Column(elem_id="outcome", visible=False) as self.outcome:
                 self._lay_out_outcome()
+            with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+                self._lay_out_form()
 
     def _lay_out_stage(self) -> None:
         self.other = gr.UploadButton("Another photo", size="sm", file_types=["image"], elem_id="another", visible=False)
@@ -126,7 +128,15 @@ class Page:
         self.difference = gr.HTML("", elem_id="difference", js_on_load=_WORDS_JS, apply_default_css=False)
         self.weights = [
             gr.Slider(
-                0, 4, 2.0, step=0.1, label="", visible=False, buttons=[], elem_id=f"weight-{i}", elem_classes="weight"
+                0,
+                STRONGEST,
+                2.0,
+                step=0.1,
+                label="",
+                visible=False,
+                buttons=[],
+                elem_id=f"weight-{i}",
+                elem_classes="weight",
             )
             for i in range(WEIGHTS)
         ]
@@ -138,8 +148,6 @@ class Page:
         names = [(self.actions.models.title(name), name) for name in self.actions.models.names]
         self.model = gr.Dropdown(names, value=names[0][1], label="Model", elem_id="model", visible=len(names) > 1)
         self.limits = gr.HTML(self._limits(names[0][1]), elem_id="limits", apply_default_css=False)
-        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-            self._lay_out_form()
 
     def _lay_out_form(self) -> None:
         self.preset = gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="Kind of edit", elem_id="preset")
@@ -156,6 +164,8 @@ class Page:
                 group = field.option.group
                 gr.HTML(f"<h2>{escape(group.capitalize())}</h2>", apply_default_css=False)
             self.widgets.append(_widget(field))
+            if field.name == "emphasis":
+                self.emphasis = self.widgets[-1]
 
     def _lay_out_outcome(self) -> None:
         self.verdict = gr.HTML("", elem_id="verdict", apply_default_css=False)
@@ -185,7 +195,7 @@ class Page:
                 gr.Textbox(
                     label=label,
                     lines=2,
-                    max_lines=12,
+                    max_lines=24,
                     interactive=False,
                     buttons=["copy"],
                     elem_id=elem_id,
@@ -207,7 +217,7 @@ class Page:
             self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
             self.take, self.moves, self.other, self.region, self.model, self.elsewhere, self.proposal, *self.ways,
         ]  # fmt: skip
-        typing = [self.caption, self.new_caption, self.model, *self.weights]
+        typing = [self.caption, self.new_caption, self.model, self.emphasis, *self.weights]
         for source in (self.photo_file, self.other):
             opened = source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)
             opened.then(self._proposed, [self.caption, self.model], self.proposal, **UNSEEN)
@@ -215,8 +225,8 @@ class Page:
         self.proposal.click(self._accepted, self.new_caption, both, **QUIET)
         self.examples.pick(self._example, None, everything, **PRIVATE)
         live = [self.difference, *self.weights]
-        for box in (self.caption, self.new_caption):
-            box.change(self._typed, typing, live, trigger_mode="always_last", **QUIET)
+        for box in (self.caption, self.new_caption, self.emphasis):
+            box.change(self._typed, typing, [self.stage, *live], trigger_mode="always_last", **QUIET)
         # In the browser, since an answer from here could come when something is typed already.
         self.caption.blur(None, [self.caption, self.new_caption], self.new_caption, js=_COPY_JS)
         protected = self.difference.protect(self._protected, typing, live, **QUIET)
@@ -277,7 +287,8 @@ class Page:
     def _visit(self, request: gr.Request) -> Visit:
         if not request.session_hash:
             raise gr.Error("expected a session; open the page, or use gradio_client")
-        return self.visits.of(str(request.session_hash))
+        with _plainly():
+            return self.visits.of(str(request.session_hash))
 
     def _opened(self, request: gr.Request, path: str | None, caption: str) -> dict[Any, Any]:
         visit = self._visit(request)
@@ -290,15 +301,17 @@ class Page:
         visit = self._visit(request)
         return self._show(visit, told(lambda: self.actions.open_example(visit, int(event.number))))
 
-    def _typed(self, request: gr.Request, caption: str, new_caption: str, model: str, *weights: float) -> list[Any]:
-        typed = self.actions.typed(self._visit(request), caption, new_caption, model, weights)
-        return [typed.difference, *_sliders(typed.weights)]
-
-    def _protected(
-        self, request: gr.Request, event: gr.EventData, caption: str, new_caption: str, model: str, *weights: float
+    def _typed(
+        self, request: gr.Request, caption: str, new_caption: str, model: str, emphasis: Any, *weights: float
     ) -> list[Any]:
+        visit = self._visit(request)
+        typed = self.actions.typed(visit, caption, new_caption, model, weights, emphasis)
+        stage = gr.update(mask="") if self.actions.is_stale(visit, caption, new_caption) else gr.skip()
+        return [stage, typed.difference, *_sliders(typed.weights)]
+
+    def _protected(self, request: gr.Request, event: gr.EventData, *typing: Any) -> list[Any]:
         self._visit(request).toggle_protection(str(event.word))
-        return self._typed(request, caption, new_caption, model, *weights)
+        return self._typed(request, *typing)[1:]
 
     def _proposed(self, request: gr.Request, caption: str, model: str) -> Any:
         visit = self._visit(request)
@@ -420,7 +433,8 @@ class Page:
         }
         if shown.caption is not None and shown.new_caption is not None:
             model = shown.model or self.actions.models.names[0]
-            typed = self.actions.typed(visit, shown.caption, shown.new_caption, model, ())
+            emphasis = None if shown.form is None else shown.form[self.widgets.index(self.emphasis)]
+            typed = self.actions.typed(visit, shown.caption, shown.new_caption, model, (), emphasis)
             updates |= {
                 self.caption: shown.caption,
                 self.new_caption: shown.new_caption,
@@ -491,7 +505,16 @@ def _widget(field: Field) -> Any:
 def _sliders(weights: dict[str, float]) -> list[Any]:
     """Updates of the sliders for new words; those that are not needed are put away."""
     shown = list(weights.items())[:WEIGHTS]
-    used = [gr.update(visible=True, label=f"Strength of “{word}”", value=value) for word, value in shown]
+    used = [
+        gr.update(
+            visible=True,
+            label=f"Strength of “{word}”",
+            value=value,
+            minimum=min(0, value),
+            maximum=max(STRONGEST, value),
+        )
+        for word, value in shown
+    ]
     return used + [gr.update(visible=False)] * (WEIGHTS - len(used))
 
 
@@ -508,7 +531,8 @@ def _strip(visit: Visit) -> str:
 
 def _examples(pictures: Sequence[tuple[str, Path]]) -> str:
     items = "".join(_thumbnail(number, path, title) for number, (title, path) in enumerate(pictures))
-    return f"<p class='hint'>No photo at hand? Start with this one.</p><ol class='strip'>{items}</ol>"
+    which = "this one" if len(pictures) == 1 else "one of these"
+    return f"<p class='hint'>No photo at hand? Start with {which}.</p><ol class='strip'>{items}</ol>"
 
 
 def _thumbnail(number: int, path: Path, text: str, more: str = "") -> str:

@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,9 @@ from studio.web.visit import THUMBNAIL, Visits, page_picture
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_UPLOAD = 60_000_000  # bytes
 LONGEST_QUEUE = 16
+TOKENS = ("access-token", "access-token-unsecure")
+"""Gradio's cookies of those who have logged in; it adds an id of its own."""
+
 HERE = Path(__file__).parent
 
 
@@ -108,6 +111,7 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
         threading.Thread(target=_sweep, args=(visits, stop), daemon=True).start()
         stack.callback(stop.set)
         page.blocks.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, api_open=False)
+        drop_messages_to_nobody(page.blocks._queue)
         try:
             _, address, _ = page.blocks.launch(**_launch_settings(door, open_browser))
         except OSError as error:
@@ -166,6 +170,7 @@ def _launch_settings(door: Door, open_browser: bool) -> dict[str, Any]:
         most_upload=MOST_UPLOAD + 1_000_000,
         hosts=[*LOOPBACK] if door.is_local else [],
         calls=door.is_local,
+        admits=None if door.password is None else _has_logged_in,
     )
     return {
         "server_name": door.host,
@@ -194,6 +199,28 @@ def _launch_settings(door: Door, open_browser: bool) -> dict[str, Any]:
         "css": (HERE / "style.css").read_text(encoding="utf-8"),
         "js": (HERE / "page.js").read_text(encoding="utf-8"),
     }
+
+
+def _has_logged_in(scope: MutableMapping[str, Any]) -> bool:
+    """Whether a request brings what Gradio gave its sender for the password."""
+    from starlette.requests import HTTPConnection
+
+    app, cookies = scope["app"], HTTPConnection(scope).cookies
+    return any(cookies.get(f"{name}-{app.cookie_id}") in app.tokens for name in TOKENS)
+
+
+def drop_messages_to_nobody(queue: Any) -> None:
+    """Keeps Gradio's queue going where it has something to tell to a session that it has forgotten.
+
+    It remembers the last 2,000, and takes the first message to an older one for the end of everything.
+    """
+    send = queue.send_message
+
+    def sent(event: Any, message: Any) -> None:
+        if event.session_hash in queue.pending_messages_per_session:
+            send(event, message)
+
+    queue.send_message = sent
 
 
 def _sweep(visits: Visits, stop: threading.Event) -> None:

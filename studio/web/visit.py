@@ -130,6 +130,8 @@ class Visit:
         self.recalled: Recipe | None = None  # of a picture that was dropped before its photo
         self.protected: tuple[str, ...] = ()
         self.weighted: tuple[str, ...] = ()  # words whose weights the page shows, in its order
+        self.emphasis = float(EditSettings.emphasis)  # what it shows for those that are left alone
+        self.masked: tuple[str, str] | None = None  # the captions of the mask that it shows
         self.proposed = ""  # a caption that the model has found
         self.history: History[Edit] = History()
         self._inversions: OrderedDict[Any, Trajectory] = OrderedDict()
@@ -158,6 +160,7 @@ class Visit:
         self.photo, self.name, self.file_name = photo, _plain_name(name), _file_name(name)
         self.preview = self._picture(photo.image, SIDE)
         self.history, self.protected, self.weighted, self._count = History(), (), (), 0
+        self.masked = None
         self._inversions.clear()
 
     def start(self) -> None:
@@ -431,12 +434,26 @@ class Visits:
         with self._lock:
             self._left.pop(key, None)
             if key not in self._visits:
-                if len(self._visits) >= self._most:
-                    raise EditRealError("too many people are here at once; try again in a few minutes")
+                self._make_room()
                 self._visits[key] = Visit(self._folder / uuid4().hex)
             visit = self._visits[key]
             visit.used = time.monotonic()
             return visit
+
+    def _make_room(self) -> None:
+        """Ends the visit without a photo that was longest without a sign of life, where there is no room for another.
+
+        Raises:
+            EditRealError: All have a photo.
+        """
+        if len(self._visits) < self._most:
+            return
+        empty = [key for key, visit in self._visits.items() if visit.photo is None]
+        if not empty:
+            raise EditRealError("too many people are here at once; try again in a few minutes")
+        oldest = min(empty, key=lambda key: self._visits[key].used)
+        self._left.pop(oldest, None)
+        self._visits.pop(oldest).close()
 
     def leave(self, key: str) -> None:
         """The page was closed, or its connection is lost."""

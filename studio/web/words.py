@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
@@ -66,7 +67,7 @@ def verdict(metrics: Mapping[str, float], warnings: Sequence[str]) -> str:
     else:
         lead = f"{share(mask).capitalize()} of the photo was edited; its colours moved by {change:.0f} % on average."
     rest = "Every other pixel is the photo’s own." if 0 < mask < 99.95 else ""
-    items = "".join(f"<li>{escape(_sentence(warning))}</li>" for warning in warnings)
+    items = "".join(f"<li>{_told(warning)}</li>" for warning in warnings)
     notes = f"<ul class='warnings'>{items}</ul>" if items else ""
     return f"<p class='lead'>{lead} {rest}</p>{notes}"
 
@@ -103,7 +104,12 @@ def measures(metrics: Mapping[str, float]) -> str:
 def note(text: str, kind: str = "plain") -> str:
     """A sentence on what happened; `kind` is `plain`, `done` or `refused`."""
     role = "alert" if kind == "refused" else "status"
-    return f"<p class='note {kind}' role='{role}'>{escape(_sentence(text))}</p>" if text else ""
+    return f"<p class='note {kind}' role='{role}'>{_told(text)}</p>" if text else ""
+
+
+def _told(text: str) -> str:
+    """A sentence as HTML, with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(_sentence(text)))
 
 
 def _sentence(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -56,13 +57,20 @@ class Served:
     reached: set[str] = field(default_factory=set)
 
     @contextmanager
-    def calls(self) -> Iterator[list[None]]:
-        """A list that grows with every call of the model's UNet."""
+    def calls(self, go_on: threading.Event, after: int) -> Iterator[list[None]]:
+        """A list that grows with every call of the model's UNet, which waits for `go_on` after some of them."""
         made: list[None] = []
-        hook = self.editor.backbone.denoiser.register_forward_pre_hook(lambda *_: made.append(None))
+
+        def called(*_: Any) -> None:
+            made.append(None)
+            if len(made) > after:
+                go_on.wait()
+
+        hook = self.editor.backbone.denoiser.register_forward_pre_hook(called)
         try:
             yield made
         finally:
+            go_on.set()
             hook.remove()
 
 

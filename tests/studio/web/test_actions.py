@@ -76,6 +76,28 @@ def test_words_that_stay_can_be_protected(actions: Actions, visit: Visit) -> Non
     assert actions.request(visit, asked("tiny")).settings.protect_words == ()
 
 
+def test_words_that_are_left_alone_follow_the_emphasis(actions: Actions, visit: Visit) -> None:
+    """So that no slider says another thing than the setting."""
+    new = "a photo of a green cat"
+    actions.typed(visit, CAPTION, new, "tiny", ())
+    assert actions.typed(visit, CAPTION, new, "tiny", (2.0, 3.5), 5.0).weights == {"green": 5.0, "cat": 3.5}
+    assert actions.typed(visit, CAPTION, new, "tiny", (5.0, 3.5), "no number").weights == {"green": 5.0, "cat": 3.5}
+    request = actions.request(visit, asked("tiny", new_caption=new, weights=(5.0, 3.5), emphasis=5.0))
+    assert request.settings.reweight == {"cat": 3.5}
+    soon = actions.request(visit, asked("tiny", new_caption=new, weights=(5.0, 3.5), emphasis=1.0))  # sliders to come
+    assert soon.settings.reweight == {"cat": 3.5}
+    assert actions.typed(visit, CAPTION, new, "tiny", (5.0, 3.5), 3.5).weights == {"green": 3.5, "cat": 3.5}
+
+
+def test_a_mask_is_that_of_its_words(actions: Actions, visit: Visit) -> None:
+    visit.open(picture())
+    assert not actions.is_stale(visit, CAPTION, NEW)
+    actions.look(visit, asked("tiny"), lambda *_: None)
+    assert not actions.is_stale(visit, CAPTION, NEW)
+    assert actions.is_stale(visit, CAPTION, "a photo of a green rose")
+    assert not actions.is_stale(visit, CAPTION, "a photo of a green rose"), "it is gone already"
+
+
 def test_sliders_become_weights_of_their_words(actions: Actions, visit: Visit) -> None:
     actions.typed(visit, CAPTION, "a photo of a green cat", "tiny", ())
     request = actions.request(visit, asked("tiny", new_caption="a photo of a green cat", weights=(2.0, 3.5)))

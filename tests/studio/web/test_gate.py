@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import MutableMapping
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -11,7 +12,7 @@ from studio.web.gate import MOST_BYTES, Gate
 
 
 def ask(
-    path: str, method: str = "GET", body: bytes = b"", *, gate: dict[str, Any] | None = None, **headers: str
+    path: str, method: str = "GET", body: bytes = b"{}", *, gate: dict[str, Any] | None = None, **headers: str
 ) -> tuple[int, bytes]:
     """The status of the answer, and the body that the server behind the gate got."""
     got, status = b"", 0
@@ -30,7 +31,7 @@ def ask(
         nonlocal status
         status = message.get("status", status)
 
-    told = {"host": "127.0.0.1:7860", **headers}
+    told = {"host": "127.0.0.1:7860", "content_type": "application/json", **headers}
     scope = {
         "type": "http",
         "path": path,
@@ -92,6 +93,49 @@ def test_files_are_uploaded_and_never_fetched(address: str) -> None:
     assert ask("/gradio_api/queue/join", "POST", body)[0] == 403
 
 
-def test_what_is_no_json_is_left_to_the_server() -> None:
-    assert ask("/gradio_api/queue/join", "POST", b"\xff{")[0] == 200
-    assert ask("/gradio_api/queue/join", "POST", b"[" * 100_000)[0] == 200
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\xff{}", b"[" * 100_000, b"[]", b'"x"', b"5", b"null", b'{"data": NaN}', b'{"data": 1' + b"0" * 5000 + b"}",
+     b'{"a": "\xe9"}', '{"data": []}'.encode("utf-16"), b"\xef\xbb\xbf{}", b'{"data": []} {}'],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/run/predict", "/gradio_api/cancel"])
+def test_what_is_no_json_object_gets_no_further(path: str, body: bytes) -> None:
+    assert ask(path, "POST", body) == (400, b"")
+
+
+def test_json_is_to_be_called_json() -> None:
+    path, body = "/gradio_api/queue/join", b'{"data": []}'
+    assert ask(path, "POST", body, content_type="application/json; charset=utf-8") == (200, body)
+    for kind in ("text/plain", "", "multipart/form-data; boundary=a", "application/x-www-form-urlencoded"):
+        assert ask(path, "POST", body, content_type=kind)[0] == 400
+        assert ask("/login", "POST", body, content_type=kind) == (200, body)
+
+
+def test_sessions_are_named_as_browsers_and_programs_name_them() -> None:
+    def named(session: Any) -> int:
+        return ask("/gradio_api/queue/join", "POST", json.dumps({"data": [], "session_hash": session}).encode())[0]
+
+    for session in ("8ssq5q2x3b", str(uuid4()), None):
+        assert named(session) == 200
+    for session in ("", "a<gradio-sep>b", "../x", "a b", "é", "\ud800", "x" * 65, 5, ["a"], True):
+        assert named(session) == 400
+    assert ask(f"/gradio_api/heartbeat/{uuid4()}")[0] == 200
+    assert ask("/gradio_api/heartbeat/a<gradio-sep>b")[0] == 404
+
+
+def test_odd_headers_and_methods_are_answered() -> None:
+    assert ask("/", host="[")[0] == 403
+    assert ask("/gradio_api/queue/join", "POST", origin="http://[")[0] == 403
+    assert ask("/gradio_api/queue/join", "POST", content_length="²")[0] == 413
+    assert ask("/gradio_api/queue/join", "DELETE")[0] == 405
+
+
+@pytest.mark.parametrize(
+    "path", ["/config", "/gradio_api/heartbeat/abc", "/gradio_api/queue/join", "/gradio_api/user", "/gradio_api/file=a"]
+)
+def test_a_password_closes_all_but_what_asks_for_it(path: str) -> None:
+    for admitted in (True, False):
+        gate = {"admits": lambda _, admitted=admitted: admitted}
+        assert ask(path, gate=gate)[0] == (200 if admitted else 401)
+        for asking in ("/", "/login", "/assets/index.js", "/theme.css"):
+            assert ask(asking, gate=gate)[0] == 200

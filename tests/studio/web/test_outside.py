@@ -28,8 +28,6 @@ from tests.editing.edits import picture
 from tests.studio.web.conftest import Served
 from tests.studio.web.visitor import CAPTION, DRAFT, MODEL, NEW
 
-pytestmark = pytest.mark.slow  # a real browser and server, minutes on a busy machine
-
 TIMES = 200
 SECRET = "the text of a file that is nobody's business"
 GETS = (
@@ -42,6 +40,18 @@ POSTS = (
     "/gradio_api/call/v2/edit", "/gradio_api/call/v2/mask", "/gradio_api/cancel", "/gradio_api/reset",
     "/gradio_api/upload", "/login",
 )  # fmt: skip
+FORMS = ("/gradio_api/upload", "/login")
+"""All others take JSON."""
+
+LOCKED = (
+    "/gradio_api/file=/etc/passwd", "/gradio_api/user", "/gradio_api/token",
+    "/gradio_api/app_id", "/gradio_api/config", "/gradio_api/queue/data", "/gradio_api/upload_progress",
+)  # fmt: skip
+"""What else a password is asked for."""
+
+SHOWN_TO_ALL = ("/assets/{}", "/static/{}", "/svelte/{}", "/theme.css?{}", "/login?{}")
+"""What the page that asks for a password is made of."""
+
 STREAMS = ("/heartbeat/", "/queue/data", "/upload_progress", "/call/edit/", "/call/mask/")
 """Answers that go on until the asker leaves."""
 
@@ -238,6 +248,23 @@ def test_malformed_requests_change_nothing(path: str, outside: httpx.Client, ser
         answer = outside.post(path, **malformed(chance, path))
         assert "Traceback" not in answer.text and "site-packages" not in answer.text
         assert answer.status_code < 500 or len(answer.content) < 1000
+        if answer.request.headers.get("content-type") != "application/json" and path not in FORMS:
+            assert answer.status_code == 400
+    assert_still_edits(outside, served, tmp_path)
+
+
+@pytest.mark.parametrize("session", ["", "a<gradio-sep>b<gradio-sep>c", "a b", "é" * 10, "x" * 65, 5])
+def test_a_session_that_gradio_trips_over_does_not_reach_it(
+    session: Any, outside: httpx.Client, served: Served, tmp_path: Path
+) -> None:
+    """Gradio's queue ends for everybody where two events of a session with an empty name wait in it."""
+    event = outside.post("/gradio_api/call/edit", json={"data": asked(upload(outside, photo_bytes(tmp_path)))}).json()
+    for _ in range(3):
+        body = {"data": asked("/nowhere.png"), "session_hash": session}
+        for path in ("/gradio_api/call/edit", "/gradio_api/queue/join", "/gradio_api/run/predict"):
+            assert outside.post(path, json=body).status_code == 400
+    with outside.stream("GET", f"/gradio_api/call/edit/{event['event_id']}") as stream:
+        assert "complete" in "".join(stream.iter_text())
     assert_still_edits(outside, served, tmp_path)
 
 
@@ -263,24 +290,24 @@ def test_other_machines_are_asked_for_a_password() -> None:
     assert check_door("0.0.0.0", None, "rose", no_password=False).password == "rose"
 
 
-def test_without_the_password_nothing_is_served(served: Served, tmp_path: Path) -> None:
+def test_without_the_password_nothing_is_served(served: Served) -> None:
+    """But for what asks for it."""
     models = Models([MODEL], load=lambda name: served.editor.backbone)
     with running(models, Door(password="rose")) as address, httpx.Client(base_url=address, timeout=120) as client:
-        for path in ("/config", "/gradio_api/info", "/gradio_api/file=/etc/passwd"):
-            assert client.get(path).status_code == 401, path
-        for path in (
-            "/gradio_api/queue/join",
-            "/gradio_api/upload",
-            "/gradio_api/call/edit",
-            "/gradio_api/run/predict",
-        ):
-            assert client.post(path, json={"data": []}).status_code == 401, path
+        for path in (*(one.format("abc") for one in GETS if one not in SHOWN_TO_ALL), *LOCKED):
+            answer = client.get(path, headers={"cookie": "access-token=abc; access-token-unsecure-None="})
+            assert answer.status_code == 401, path
+        for path in POSTS:
+            if path != "/login":
+                assert client.post(path, json={"data": []}).status_code == 401, path
         assert "What does the photo show" not in client.get("/").text
         assert client.post("/login", data={"username": "me", "password": "tulip"}).status_code == 400
         assert client.get("/config").status_code == 401
         assert client.post("/login", data={"username": "me", "password": "rose"}).status_code == 200
         assert "What does the photo show" in client.get("/").text
         assert client.get("/config").status_code == 200
+        with client.stream("GET", "/gradio_api/heartbeat/abc") as beat:
+            assert beat.status_code == 200 and "ALIVE" in next(beat.iter_lines())
 
 
 def test_nothing_was_fetched_from_elsewhere(outside: httpx.Client, served: Served, tmp_path: Path) -> None:

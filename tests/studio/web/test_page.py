@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +17,15 @@ from PIL import Image
 
 pytest.importorskip("playwright.sync_api", reason="tests in a browser need playwright")
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from editing.recipe import read_recipe
 from editing.settings import split_settings
+from studio.web.models import Models
+from studio.web.serve import Door, running
 from tests.editing.edits import picture
 from tests.studio.web.conftest import Served
-from tests.studio.web.visitor import CAPTION, DRAFT, NEW, PATIENCE, Visitor
-
-pytestmark = pytest.mark.slow  # a real browser and server, minutes on a busy machine
+from tests.studio.web.visitor import CAPTION, DRAFT, MODEL, NEW, PATIENCE, Visitor
 
 expect.set_options(timeout=PATIENCE)
 
@@ -169,6 +170,7 @@ def test_a_preset_reaches_words_whose_sliders_are_left_alone(
 ) -> None:
     drafting.choose("#preset", "Stronger")
     expect(drafting.one("#set-emphasis input").first).to_have_value("3")
+    expect(drafting.one("#weight-0 input[type=number]")).to_have_value("3")
     drafting.few_steps()
     drafting.edit()
     assert drafting.download() == api(photo, emphasis=3, cross_replace=0.4)
@@ -200,9 +202,9 @@ def test_undo_and_redo(drafting: Visitor) -> None:
 
 
 def test_cancel_stops_the_model(drafting: Visitor, served: Served) -> None:
-    steps = 900
+    steps, go_on = 900, threading.Event()
     drafting.one("#set-steps input").first.fill(str(steps))
-    with served.calls() as calls:
+    with served.calls(go_on, after=5) as calls:
         drafting.one("#edit").click()
         expect(drafting.one("#note")).to_contain_text("Looking at the photo")
         drafting.shoot("desk-progress")
@@ -210,9 +212,10 @@ def test_cancel_stops_the_model(drafting: Visitor, served: Served) -> None:
         expect(drafting.note()).to_contain_text("Stopped")
         expect(drafting.one("#cancel")).to_be_hidden()
         expect(drafting.edits()).to_have_count(0)
+        go_on.set()
         drafting.one("#set-steps input").first.fill("3")
         drafting.edit()  # the model serves one at a time: what was stopped is over
-    assert 0 < len(calls) < steps
+    assert 5 < len(calls) < steps
 
 
 def test_two_visitors_edit_at_once(arrive: Callable[..., Visitor], tmp_path: Path, api: Callable[..., bytes]) -> None:
@@ -360,6 +363,42 @@ def test_the_slider_and_the_words(drafting: Visitor) -> None:
     broken = "() => [...document.images].filter((one) => one.src && one.offsetParent && !one.naturalWidth).length"
     assert drafting.page.evaluate(broken) == 0
     drafting.shoot("desk-words")
+
+
+def test_text_and_pictures_are_pasted(visitor: Visitor, photo: Path) -> None:
+    visitor.one("#caption textarea").click()
+    visitor.paste(CAPTION)
+    expect(visitor.one("#caption textarea")).to_have_value(CAPTION)
+    expect(visitor.one("#stage")).to_be_hidden()
+    visitor.page.keyboard.press("Tab")
+    visitor.page.keyboard.press("Control+A")
+    visitor.paste(NEW)
+    expect(visitor.one("#new-caption textarea")).to_have_value(NEW)
+    expect(visitor.one("#difference ins")).to_have_text("cat")
+    visitor.paste_picture(photo.read_bytes())
+    visitor.one("#stage img.photo").wait_for()
+    expect(visitor.one("#new-caption textarea")).to_have_value(NEW)
+
+
+def test_a_mask_goes_with_the_words_that_it_is_of(drafting: Visitor) -> None:
+    drafting.one("#look").click()
+    expect(drafting.note()).to_contain_text("Lit is what the edit will reach")
+    assert drafting.mask() != "none"
+    drafting.say(new_caption="a photo of a green rose")
+    drafting.page.wait_for_function("() => document.querySelector('#stage .veil').style.maskImage === 'none'")
+
+
+def test_after_the_password_all_works(served: Served, browser: Browser, photo: Path, api: Callable[..., bytes]) -> None:
+    models = Models([MODEL], load=lambda name: served.editor.backbone)
+    with running(models, Door(password="rose")) as address:
+        visitor = Visitor(browser.new_context(), address, "rose")
+        visitor.open(photo)
+        visitor.say()
+        visitor.draft()
+        visitor.edit()
+        assert visitor.download() == api(photo)
+        assert visitor.errors == [] and visitor.hosts == {"127.0.0.1"}
+        visitor.context.close()
 
 
 def test_by_keyboard(visitor: Visitor, photo: Path) -> None:

@@ -15,8 +15,6 @@ from playwright.sync_api import expect
 from tests.editing.edits import picture
 from tests.studio.web.visitor import PATIENCE, Visitor
 
-pytestmark = pytest.mark.slow  # a real browser and server, minutes on a busy machine
-
 expect.set_options(timeout=PATIENCE)
 
 PHONE = {"viewport": {"width": 375, "height": 667}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}

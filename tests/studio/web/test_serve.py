@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from studio.limits import say_limits
 from studio.web.models import Models
-from studio.web.serve import Door, check_door, own_folder, serve
+from studio.web.serve import Door, check_door, drop_messages_to_nobody, own_folder, serve
 
 
 def test_the_folder_is_ones_own_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +63,24 @@ def test_models_are_loaded_once_when_they_are_asked_for(backbone: Backbone, tmp_
 def test_limits_are_told_in_words(backbone: Backbone, bundled: Backbone) -> None:
     assert "vocabulary is open" in say_limits(backbone)
     assert "128 × 128" in say_limits(bundled) and "daisy" in say_limits(bundled)
+
+
+def test_a_session_that_gradio_has_forgotten_does_not_end_its_queue() -> None:
+    """It remembers the last 2,000, so that many visitors, or one who means harm, push out one who waits."""
+    gradio = pytest.importorskip("gradio", reason="the page needs Gradio")
+    queueing = pytest.importorskip("gradio.queueing")
+    with gradio.Blocks(analytics_enabled=False) as blocks:
+        gradio.Button().click(lambda: None)
+    queue = blocks.queue()._queue
+    forgotten, known = (queueing.Event(name, blocks.fns[0], None, None) for name in ("forgotten", "known"))
+    queue.create_event_queue_for_fn(blocks.fns[0])
+    queue.event_queue_per_concurrency_id[forgotten.concurrency_id].queue += [forgotten, known]
+    queue.pending_messages_per_session["known"] = messages = asyncio.Queue()
+    with pytest.raises(KeyError):
+        queue.broadcast_estimations(forgotten.concurrency_id)
+    drop_messages_to_nobody(queue)
+    queue.broadcast_estimations(forgotten.concurrency_id)
+    assert messages.get_nowait().rank == 1
 
 
 @pytest.mark.slow

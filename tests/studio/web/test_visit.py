@@ -171,10 +171,23 @@ def test_visits_end_when_left_or_idle_but_not_at_once(tmp_path: Path) -> None:
 
 
 def test_there_are_only_so_many_visitors(tmp_path: Path) -> None:
-    visits = Visits(tmp_path, most=1)
-    visits.of("one")
+    visits = Visits(tmp_path, most=2)
+    for key in ("one", "two"):
+        visits.of(key).open(picture())
     with pytest.raises(EditRealError, match="too many people"):
-        visits.of("two")
+        visits.of("three")
+    assert visits.of("one").photo is not None
+
+
+def test_who_has_no_photo_yet_makes_room_for_others(tmp_path: Path) -> None:
+    """So that nobody can take all places by knocking often."""
+    visits = Visits(tmp_path, most=2)
+    visits.of("one").open(picture())
+    first = visits.of("0")
+    for number in range(1, 5):
+        visits.of(str(number))
+    assert len(visits) == 2 and visits.of("one").photo is not None
+    assert not first.folder.exists()
 
 
 def test_old_edits_make_room_and_their_files_go(editor: Editor, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:

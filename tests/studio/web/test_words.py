@@ -25,6 +25,12 @@ def test_the_verdict_is_a_sentence_and_its_warnings_are_escaped() -> None:
     assert words.finite({"a": float("inf"), "b": 1.0}) == {"a": None, "b": 1.0}
 
 
+def test_names_of_settings_are_code() -> None:
+    assert "Raise <code>steps</code>, or <code>&lt;b&gt;</code>." in words.note("raise `steps`, or `<b>`")
+    metrics = {"mask_share": 24.2, "change_inside": 18.0}
+    assert "<code>feather</code> is" in words.verdict(metrics, ["`feather` is 0"])
+
+
 def test_notes_are_escaped() -> None:
     assert "<i>" not in words.note("<i>", "refused") and "alert" in words.note("x", "refused")
     assert words.note("") == ""

@@ -16,6 +16,12 @@ DRAFT: dict[str, Any] = {"inversion": "direct", "steps": 3, "refinement": "plain
 """What `Visitor.draft` sets. The maps of random weights are noise, which GrabCut may well grow to the whole frame."""
 
 PATIENCE = 1000 * int(os.environ.get("PAGE_TEST_PATIENCE", "120"))  # ms; to wait longer costs nothing where all is well
+TOLD = """words => {
+  const told = document.querySelector('#difference').innerText;
+  return words.every((word) => told.includes(word));
+}"""
+"""Whether the words that differ are those of a new caption."""
+
 SHOTS = Path(os.environ.get("PAGE_TEST_SHOTS", "out/page"))
 """Where screenshots are kept, to be looked at."""
 
@@ -23,12 +29,17 @@ SHOTS = Path(os.environ.get("PAGE_TEST_SHOTS", "out/page"))
 class Visitor:
     """A browser context with the page open.
 
+    Args:
+        context: Of playwright.
+        address: Of the page.
+        password: What the page asks for first, after a wrong one was tried.
+
     Attributes:
         errors: What went wrong in scripts of the page.
         hosts: All that were asked for anything.
     """
 
-    def __init__(self, context: BrowserContext, address: str) -> None:
+    def __init__(self, context: BrowserContext, address: str, password: str | None = None) -> None:
         self.context, self.errors, self.hosts = context, [], set()
         context.set_default_timeout(PATIENCE)
         context.on("request", lambda request: self._asks(request.url))
@@ -36,7 +47,16 @@ class Visitor:
         self.page.on("websocket", lambda socket: self._asks(socket.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(address)
+        if password is not None:
+            self._log_in(password + " or so")
+            self.page.get_by_text("Incorrect").wait_for()
+            self._log_in(password)
         self.one("#edit").wait_for()
+
+    def _log_in(self, password: str) -> None:
+        self.page.get_by_label("username").fill("anybody")
+        self.page.get_by_label("password").fill(password)
+        self.page.get_by_role("button", name="Login").click()
 
     def _asks(self, url: str) -> None:
         parts = urlsplit(url)
@@ -67,6 +87,27 @@ class Visitor:
             box.press("Delete")
             box.press_sequentially(text)
             box.press("Tab")
+            if field == "#caption" and text.strip():
+                self.page.wait_for_function("() => document.querySelector('#new-caption textarea').value !== ''")
+        if caption.strip() and new_caption.strip():  # a button that moves when the answer comes is not to be clicked
+            self.page.wait_for_function(TOLD, arg=new_caption.split())
+
+    def paste(self, text: str) -> None:
+        """Text from the clipboard, where the cursor is."""
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page.evaluate("text => navigator.clipboard.writeText(text)", text)
+        self.page.keyboard.press("Control+V")
+
+    def paste_picture(self, content: bytes) -> None:
+        """A picture from the clipboard, wherever the cursor is; Chromium lets no script put one there as a file."""
+        self.page.evaluate(
+            """([bytes]) => {
+              const data = new DataTransfer();
+              data.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
+              document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true }));
+            }""",
+            [list(content)],
+        )
 
     def choose(self, field: str, value: str) -> None:
         """An entry of a list."""
