@@ -32,8 +32,8 @@ class InversionSettings:
         choices=_methods,
     )
     steps: int = option(
-        50,
-        help="denoising steps, of the inversion and of the edit alike",
+        20,
+        help="denoising steps, of the inversion and of the edit alike; 50 as published",
         group="inversion",
         least=1,
         whole=True,

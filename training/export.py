@@ -21,6 +21,7 @@ from training.captions import known_words
 from training.denoiser import build_scheduler
 
 MAX_SHARD = "14MB"
+GUIDANCE_SCALE = 10.0  # that suits the model's edits, chosen on train photos with `benchmarks.quality`
 KINDS = {
     "flower": "flowers",
     "pet": "cats and dogs",
@@ -35,9 +36,13 @@ KINDS = {
 
 
 def known(words: Path) -> dict[str, Any]:
-    """What edit-real reads of a model's words: all of them, and the nouns, colours and phrases by kind."""
+    """What edit-real reads of a model: its guidance, all of its words, and the nouns, colours and phrases by kind."""
     by_kind = json.loads(words.read_text())
-    return {"known_words": known_words(by_kind), "words": {KINDS[kind]: found for kind, found in by_kind.items()}}
+    return {
+        "guidance_scale": GUIDANCE_SCALE,
+        "known_words": known_words(by_kind),
+        "words": {KINDS[kind]: found for kind, found in by_kind.items()},
+    }
 
 
 def main(
