@@ -9,8 +9,9 @@ import shutil
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
         ]
         page = page_class(Actions(models, offered), visits, pictures, door=door.is_local)
         stop = threading.Event()
-        threading.Thread(target=_sweep, args=(visits, stop), daemon=True).start()
+        threading.Thread(target=_sweep, args=(visits, folder, stop), daemon=True).start()
         stack.callback(stop.set)
         page.blocks.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, api_open=False)
         drop_messages_to_nobody(page.blocks._queue)
@@ -223,6 +224,21 @@ def drop_messages_to_nobody(queue: Any) -> None:
     queue.send_message = sent
 
 
-def _sweep(visits: Visits, stop: threading.Event) -> None:
+def _sweep(visits: Visits, folder: Path, stop: threading.Event) -> None:
     while not stop.wait(30):
         visits.sweep()
+        remove_empty(folder)
+
+
+def remove_empty(folder: Path, age: float = 120) -> None:
+    """Removes the empty files that Gradio makes beside each upload, once they are no part of one on its way.
+
+    Args:
+        folder: Where it keeps its files.
+        age: In seconds, of those that are removed.
+    """
+    for path in folder.glob("tmp*"):
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            if path.is_file() and state.st_size == 0 and time.time() - state.st_mtime > age:
+                path.unlink()

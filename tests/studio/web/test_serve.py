@@ -12,7 +12,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from studio.limits import say_limits
 from studio.web.models import Models
-from studio.web.serve import Door, check_door, drop_messages_to_nobody, own_folder, serve
+from studio.web.serve import Door, check_door, drop_messages_to_nobody, own_folder, remove_empty, serve
 
 
 def test_the_folder_is_ones_own_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +63,16 @@ def test_models_are_loaded_once_when_they_are_asked_for(backbone: Backbone, tmp_
 def test_limits_are_told_in_words(backbone: Backbone, bundled: Backbone) -> None:
     assert "vocabulary is open" in say_limits(backbone)
     assert "128 × 128" in say_limits(bundled) and "daisy" in say_limits(bundled)
+
+
+def test_empty_files_beside_uploads_are_removed_when_they_are_old(tmp_path: Path) -> None:
+    old, young, full = (tmp_path / name for name in ("tmp1", "tmp2", "tmp3"))
+    for path in (old, young, full):
+        path.write_bytes(b"photo" if path == full else b"")
+    for path in (old, full):
+        os.utime(path, (0, 0))
+    remove_empty(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [young, full]
 
 
 def test_a_session_that_gradio_has_forgotten_does_not_end_its_queue() -> None:
