@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_image
 from editing import compare_with_inpainting
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo = load_sample_image("flower.jpg")
     y, x = np.mgrid[: photo.shape[0], : photo.shape[1]]

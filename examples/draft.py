@@ -11,7 +11,7 @@ from editing.pictures.sheet import draw_strip
 CAPTION, NEW = "a photo of an orange flower", "a photo of a pink flower"
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo, editor = load_sample_image("flower.jpg"), Editor(load_backbone("bundled"), progress=True)
     panels = []

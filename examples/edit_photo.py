@@ -7,7 +7,7 @@ from sklearn.datasets import load_sample_image
 from editing import edit_real
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo = load_sample_image("flower.jpg")  # or the path of a photo of yours
     result = edit_real(photo, "a photo of an orange flower", "a photo of a pink flower", steps=steps, progress=True)

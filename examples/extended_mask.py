@@ -12,7 +12,7 @@ from editing.pictures.overlay import overlay_mask
 from editing.pictures.sheet import draw_sheet
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo = load_sample_image("flower.jpg")
     bud = Image.new("L", (photo.shape[1], photo.shape[0]))

@@ -11,7 +11,7 @@ from editing.pictures.sheet import draw_strip
 WEIGHTS = (-1.0, 0.0, 0.5, 1.0, 2.0, 4.0)
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     editor = Editor(load_backbone("bundled"), progress=True)
     trajectory = editor.invert(load_sample_image("flower.jpg"), "a photo of an orange flower", steps=steps)

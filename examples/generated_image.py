@@ -6,7 +6,7 @@ from editing import edit_generated
 from editing.pictures.sheet import draw_strip
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     caption = "a photo of a yellow tulip with a black background"
     panels = []

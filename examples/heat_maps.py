@@ -10,7 +10,7 @@ from editing import Editor
 from studio.sheets import attention_sheet
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo = open_photo(load_sample_image("flower.jpg"))
     editor = Editor(load_backbone("bundled"), progress=True)

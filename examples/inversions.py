@@ -13,7 +13,7 @@ CAPTION, NEW = "a photo of an orange flower", "a photo of a pink flower"
 SHORTER = {"cross_replace": 0.6, "self_replace": 0.2}  # windows that suit noises which do not depend on each other
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo, editor = load_sample_image("flower.jpg"), Editor(load_backbone("bundled"), progress=True)
     panels = []

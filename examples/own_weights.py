@@ -22,7 +22,7 @@ def main(
     new_caption: str,
     model: Annotated[str, typer.Option(help="a folder, a file or a hub id")],
     out: Path = Path("out/examples/own_weights.png"),
-    steps: int = 50,
+    steps: int = 20,
 ) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     result = edit_real(

@@ -22,7 +22,7 @@ def main(
     out: Path = Path("out/examples"),
     model: Annotated[str, typer.Option(help="a folder or a hub id")] = str(BUNDLED_FOLDER),
     lora: Annotated[Path | None, typer.Option(help="a file of LoRA weights in safetensors")] = None,
-    steps: int = 50,
+    steps: int = 20,
 ) -> None:
     out.mkdir(parents=True, exist_ok=True)
     pipeline = DiffusionPipeline.from_pretrained(model)

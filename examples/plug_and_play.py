@@ -14,7 +14,7 @@ CAPTIONS = ("a photo of a pink flower", "a photo of a white rose")
 CONTROLS = {"prompt-to-prompt": "replace", "plug-and-play": "plug_and_play"}
 
 
-def main(out: Path = Path("out/examples"), steps: int = 50) -> None:
+def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     photo, editor = open_photo(load_sample_image("flower.jpg")), Editor(load_backbone("bundled"), progress=True)
     trajectory = editor.invert(photo, "a photo of an orange flower", inversion="direct", steps=steps)
