@@ -148,9 +148,10 @@ def descend(
     for update in range(max_updates + 1):
         found, gradient = look(land, embeds, rows, goal, at_once or len(start), with_gradient=update < max_updates)
         better = found <= losses[rows]
-        best[rows[better]], losses[rows[better]] = embeds[better], found[better]
-        going = found >= tolerance[rows]
-        if gradient is None or not going.any():
+        best[rows] = torch.where(better[:, None, None], embeds, best[rows])
+        losses[rows] = torch.where(better, found, losses[rows])
+        going = [row for row, above in enumerate((found >= tolerance[rows]).unbind()) if above]
+        if gradient is None or not going:
             break
         embeds, gradient, rows, found = embeds[going], gradient[going], rows[going], found[going]
         length = step_length(embeds, gradient, found, None if before is None else [part[going] for part in before])

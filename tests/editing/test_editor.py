@@ -119,7 +119,7 @@ def test_an_edit_after_a_direct_inversion_costs_at_most_160_rows(editor: Editor)
 
 
 def test_every_latent_is_decoded_once_and_alone(editor: Editor) -> None:
-    trajectory = editor.invert(picture(), CAPTION, max_inner_steps=1, steps=2)
+    trajectory = editor.invert(picture(), CAPTION, max_inner_steps=1, null_text_block=1, steps=2)
     decoded: list[torch.Tensor] = []
     handle = editor.backbone.vae.decoder.register_forward_pre_hook(lambda _, args: decoded.append(args[0].clone()))
     try:

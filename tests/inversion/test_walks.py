@@ -227,7 +227,7 @@ def test_another_methods_trajectory_is_refused_in_a_sentence(
 def test_what_is_left_to_the_method_is_settled(backbone: Backbone, view: View) -> None:
     firsts = {"direct": 0, "none": 17}
     for method, first in firsts.items():
-        trajectory = invert(backbone, view, CAPTION, InversionSettings(inversion=method))
+        trajectory = invert(backbone, view, CAPTION, InversionSettings(inversion=method, steps=50))
         assert trajectory.first == first
     assert invert(backbone, view, CAPTION, InversionSettings(inversion="edict", steps=2)).guidance_scale == 3.0
     assert InversionSettings(steps=3, skip=0.95).first_step == 2

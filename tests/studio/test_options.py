@@ -23,9 +23,11 @@ GIVEN = {
     "steps": ("7", 7),
     "guidance_scale": ("2.5", 2.5),
     "max_inner_steps": ("4", 4),
+    "null_text_block": ("1", 1),
     "null_text_start": ("caption", "caption"),
     "skip": ("0.25", 0.25),
     "noise_seed": ("5", 5),
+    "eta": ("0", 0),
     "cross_replace": ("0.1:0.5", {"default": (0.1, 0.5)}),
     "self_replace": ("0.2", 0.2),
     "control": ("refine", "refine"),
@@ -47,6 +49,7 @@ GIVEN = {
     "keep_detail": (None, False),
     "texture": ("0.5", 0.5),
     "exact": (None, False),
+    "negative_alpha": ("0.75", 0.75),
 }
 
 
