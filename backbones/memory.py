@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 import torch
 from torch import nn
 
+if TYPE_CHECKING:
+    from backbones.backbone import Backbone
+
 GIB = 2**30
+SHARE_OF_BATCH = 0.5  # of the memory that is free, that a batch may take
 SHARE_OF_FREE = 0.9  # of a card's free memory, that weights and what is computed may take together
 ROWS_AT_ONCE = 10  # of a batch, whose activations the work with a model comes to, null-text's gradients included
 
@@ -22,6 +26,12 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
+
+
+def rows_that_fit(backbone: Backbone, height: int, width: int) -> float:
+    """An estimate of how many rows of latents of `height` x `width` the denoiser may take at once."""
+    row = backbone.activations(height, width) * backbone.dtype.itemsize
+    return SHARE_OF_BATCH * free_memory(backbone.device) / row
 
 
 def plan_stays(networks: Mapping[str, nn.Module], free: int, working: int) -> dict[str, Stay]:

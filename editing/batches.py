@@ -7,11 +7,10 @@ from itertools import groupby
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.memory import free_memory
+from backbones.memory import rows_that_fit
 from backbones.view import View
 from editing.plan import EditPlan
 
-SHARE_OF_FREE = 0.5  # of the memory that is free, that a batch may take
 MOST = 16  # edits at once; beyond, a batch takes as long as its parts
 
 
@@ -31,6 +30,4 @@ def in_batches(plans: Sequence[EditPlan], limit: int) -> Iterator[list[EditPlan]
 def edits_that_fit(backbone: Backbone, view: View) -> int:
     """An estimate of how many edits of a photo half of the free memory holds, from 1 to `MOST`."""
     height, width = view.latents.shape[-2:]
-    row = backbone.activations(height, width) * backbone.dtype.itemsize
-    rows = SHARE_OF_FREE * free_memory(backbone.device) / row
-    return max(1, min(MOST, int((rows - 1) / 2)))
+    return max(1, min(MOST, int((rows_that_fit(backbone, height, width) - 1) / 2)))

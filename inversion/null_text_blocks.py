@@ -16,7 +16,7 @@ from backbones.backbone import Backbone
 from backbones.condition import Condition
 from backbones.finite import check_finite
 from backbones.levels import Level, Prediction
-from backbones.memory import ROWS_AT_ONCE, free_memory
+from backbones.memory import ROWS_AT_ONCE, rows_that_fit
 from inversion.guidance import guide
 from inversion.null_text_path import LOSS_SCALE, NullTextResult, tolerance
 from inversion.progress import Callback
@@ -24,7 +24,6 @@ from inversion.schedule import Schedule
 from inversion.steps import ddim_step
 
 POLYAK = 0.5  # of the loss over the squared gradient: the step that is exact for a parabola whose lowest value is 0
-SHARE_OF_FREE = 0.5  # of the memory that is free, that gradients may take
 LONGEST = 4.0  # how many such steps a later one may be long
 
 
@@ -57,12 +56,13 @@ def optimize_in_blocks(
         callback: Called after every block, with its last timestep.
     """
     embeds, kept = start.embeds, []
+    at_once = max(1, int(rows_that_fit(backbone, *pivots.shape[-2:]) / ROWS_AT_ONCE))  # each with its gradient
     for first in range(0, schedule.steps, block):
         steps = range(first, min(first + block, schedule.steps))
         land = landing(backbone, schedule, pivots, condition, start, guidance_scale, steps)
         tolerances = torch.tensor([tolerance(i, schedule.steps) for i in steps], device=pivots.device)
         goal, starts = pivots[first + 1 : steps.stop + 1], embeds.expand(len(steps), -1, -1)
-        tuned = descend(land, starts, goal, tolerances, max_inner_steps, rows_that_fit(backbone, pivots))
+        tuned = descend(land, starts, goal, tolerances, max_inner_steps, at_once)
         embeds = tuned.embeds[-1:]
         kept.append(tuned)
         if callback:
@@ -104,12 +104,6 @@ def landing(
         return ddim_step(guided, Level(signal[rows], noise[rows]))
 
     return land
-
-
-def rows_that_fit(backbone: Backbone, latents: torch.Tensor) -> int:
-    """How many of a block's timesteps may have their gradients worked out at once, by the memory that is free."""
-    row = backbone.activations(*latents.shape[-2:]) * backbone.dtype.itemsize
-    return max(1, int(SHARE_OF_FREE * free_memory(backbone.device) / (ROWS_AT_ONCE * row)))
 
 
 class Tuned(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 Callback = Callable[[int, torch.Tensor], None]
-"""`callback(step, latents)` after every step; for progress bars and previews."""
+"""`callback(step, latents)` after every step, or after the last of steps that are done together; for bars, previews."""
 
 
 class Progress:
@@ -28,7 +28,7 @@ class Progress:
         with tqdm(total=total, desc=name, disable=None if self._wanted is True else True, leave=False) as bar:
 
             def told(step: int, latents: torch.Tensor) -> None:
-                bar.update()
+                bar.update(step + 1 - bar.n)
                 if report:
                     report(step, latents)
 

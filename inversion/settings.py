@@ -47,8 +47,8 @@ class InversionSettings:
     )
     max_inner_steps: int = option(
         3,
-        help="null-text updates at each step, 10 as published; fewer edit more strongly and take less time, and how "
-        "closely the photo is followed depends on them only without `exact`",
+        help="null-text updates at each step at most, 10 as published; fewer take less time, and how closely the photo "
+        "is followed depends on them only without `exact`",
         group="inversion",
         least=0,
         whole=True,

@@ -83,7 +83,7 @@ def test_a_single_text_is_no_list_of_captions(editor: Editor) -> None:
 def test_a_large_batch_is_split(editor: Editor, monkeypatch: pytest.MonkeyPatch, batch: int | None) -> None:
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=2)
     if batch is None:
-        monkeypatch.setattr("editing.batches.free_memory", lambda _: 3 * 2 * 64 * 16 * 16 * 16 * 4 + 1)
+        monkeypatch.setattr("backbones.memory.free_memory", lambda _: 3 * 2 * 64 * 16 * 16 * 16 * 4 + 1)
     rows: list[int] = []
     handle = editor.backbone.denoiser.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
     try:
