@@ -10,6 +10,7 @@ import torch
 
 from backbones.errors import EditRealError
 from backbones.hub import find_configs
+from backbones.quiet import quiet_reading
 from backbones.reading import UNREADABLE, read_json, reason_of
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ def read_checkpoint(path: Path, config: str | Path | None) -> DiffusionPipeline:
     takes = inspect.signature(pipeline.__init__).parameters  # type: ignore[misc]
     unneeded = {name: value for name, value in UNNEEDED.items() if name in takes}
     try:
-        return pipeline.from_single_file(  # type: ignore[no-any-return,union-attr]
-            str(path), config=str(folder), local_files_only=True, torch_dtype=torch.float32, **unneeded
-        )
+        with quiet_reading():
+            return pipeline.from_single_file(  # type: ignore[no-any-return,union-attr]
+                str(path), config=str(folder), local_files_only=True, torch_dtype=torch.float32, **unneeded
+            )
     except (*UNREADABLE, SingleFileComponentError) as error:
         raise EditRealError(
             f"expected a file of weights that fits the configuration at {folder}, got {path}: {reason_of(error)}"

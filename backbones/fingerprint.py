@@ -19,8 +19,7 @@ def update_with_weights(digest: Any, network: nn.Module) -> None:
     """
     names, shapes, parts = [], [], []
     for name, weight in weights_of(network).items():
-        flat = weight.detach().flatten()
-        values = flat[:: max(1, len(flat) // SAMPLED)].contiguous().view(torch.uint8)
+        values = spread(weight.detach()).contiguous().view(torch.uint8)
         names.append(name)
         shapes.append(tuple(weight.shape))
         parts.append(values)
@@ -33,6 +32,15 @@ def update_with_weights(digest: Any, network: nn.Module) -> None:
             scaling = {key: float(value) for key, value in sorted(module.scaling.items())}
             told = (scaling, list(module.active_adapters), list(module.merged_adapters), bool(module.disable_adapters))
             digest.update(f"{name} {told}".encode())
+
+
+def spread(weight: torch.Tensor) -> torch.Tensor:
+    """Some of a weight's numbers, evenly spread over them row by row; no copy is made of the rest."""
+    stride = max(1, weight.numel() // SAMPLED)
+    if weight.is_contiguous():
+        return weight.view(-1)[::stride]
+    places = torch.arange(0, weight.numel(), stride, device=weight.device)
+    return weight[torch.unravel_index(places, weight.shape)]
 
 
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:

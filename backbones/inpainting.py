@@ -10,6 +10,7 @@ import torch
 from backbones.errors import EditRealError
 from backbones.hub import find_folder
 from backbones.loading import default_dtype, find_device
+from backbones.quiet import quiet_reading
 from backbones.reading import UNREADABLE, read_json, reason_of
 
 if TYPE_CHECKING:
@@ -42,14 +43,15 @@ def load_inpainting(
     from diffusers import StableDiffusionInpaintPipeline  # brings much that nothing else here needs
 
     try:
-        pipeline = StableDiffusionInpaintPipeline.from_pretrained(
-            folder,
-            use_safetensors=True,
-            local_files_only=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
-        )
+        with quiet_reading():
+            pipeline = StableDiffusionInpaintPipeline.from_pretrained(
+                folder,
+                use_safetensors=True,
+                local_files_only=True,
+                safety_checker=None,
+                feature_extractor=None,
+                requires_safety_checker=False,
+            )
     except UNREADABLE as error:
         raise EditRealError(
             f"expected a readable inpainting pipeline in safetensors at {folder}, got: {reason_of(error)}"

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 from torch import nn
 
 from backbones.backbone import Backbone, Family
 from backbones.checkpoint import read_checkpoint
 from backbones.errors import EditRealError
-from backbones.families import FAMILIES, REFUSED
 from backbones.hub import find_folder
 from backbones.memory import ROWS_AT_ONCE, Stay, free_memory, plan_stays, tell_stays
 from backbones.reading import config_of, read_json, read_parts
@@ -135,6 +133,8 @@ def find_family(index: Mapping[str, Any], where: str) -> Family:
     Raises:
         EditRealError: It is of a family that is not among `FAMILIES`.
     """
+    from backbones.families import FAMILIES, REFUSED  # brings diffusers, which takes seconds
+
     name = index.get("_class_name", "a pipeline without a name")
     if name in REFUSED:
         raise EditRealError(f"expected a text-to-image model, got {name} {where}: {REFUSED[name]}")
@@ -235,13 +235,19 @@ def _prepared(part: Any, dtype: torch.dtype) -> Any:
     if not isinstance(part, nn.Module):
         return part
     wanted = _dtype_of(type(part), dtype)
-    if isinstance(part, AutoencoderKL) and part.dtype != wanted:
+    if _is_autoencoder(type(part)) and part.dtype != wanted:
         part = copy.deepcopy(part)
     if part.dtype != wanted:
-        part.to(wanted)
+        nn.Module.to(part, wanted)  # diffusers' own says how it should have been loaded
     return part.requires_grad_(False).eval().to(memory_format=torch.channels_last)
 
 
 def _dtype_of(kind: type, dtype: torch.dtype) -> torch.dtype:
     """The autoencoder is always float32, since half precision blackens images."""
-    return torch.float32 if issubclass(kind, AutoencoderKL) else dtype
+    return torch.float32 if _is_autoencoder(kind) else dtype
+
+
+def _is_autoencoder(kind: type) -> bool:
+    from diffusers import AutoencoderKL
+
+    return issubclass(kind, AutoencoderKL)

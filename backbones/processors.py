@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention
 
 if TYPE_CHECKING:
+    from diffusers.models.attention_processor import Attention
+
     from backbones.attention import Control, Site
 
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from backbones.errors import EditRealError
+from backbones.quiet import quiet_reading
 
 UNREADABLE = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError)
 """What diffusers, transformers and safetensors raise on a damaged or foreign folder."""
@@ -39,7 +40,8 @@ def read_parts(
         if dtype is not None:
             options = {"use_safetensors": True, "torch_dtype": dtype, "variant": find_variant(folder / name, variant)}
         try:
-            read[name] = kind.from_pretrained(folder / name, **options)
+            with quiet_reading():
+                read[name] = kind.from_pretrained(folder / name, **options)
         except UNREADABLE as error:
             raise EditRealError(
                 f"expected a readable diffusers model in safetensors at {folder}, got: {reason_of(error)}"

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
+from torch import nn
 
 from backbones.backbone import Backbone
 from backbones.levels import Level
@@ -60,7 +61,8 @@ class Plain:
     settings: Published = field(default_factory=Published)
 
     def __post_init__(self) -> None:
-        unet = copy.deepcopy(self.backbone.denoiser).to(self.dtype, memory_format=torch.contiguous_format)
+        unet = copy.deepcopy(self.backbone.denoiser)
+        nn.Module.to(unet, self.dtype, memory_format=torch.contiguous_format)  # diffusers' own gives advice
         self.unet = unet.requires_grad_(not self.frozen)
         self.schedule: Schedule = make_schedule(self.backbone, self.steps)
         height = width = self.backbone.image_size // self.backbone.vae_factor

@@ -15,7 +15,6 @@ from PIL import Image
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.families import stable_diffusion
 from backbones.geometry import Geometry, plan_geometry
 from backbones.inpainting import load_inpainting
 from backbones.loading import ModelSource, load_backbone
@@ -267,13 +266,15 @@ def draw_with_pipeline(
 
     Gives `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`.
     """
+    from backbones.families.stable_diffusion import FAMILY
+
     filled = inpaint_pipeline(
         pipeline,
         photo.image,
         mask,
         caption,
         steps=settings.steps,
-        guidance_scale=settings.guidance_scale or stable_diffusion.FAMILY.guidance_scale,
+        guidance_scale=settings.guidance_scale or FAMILY.guidance_scale,
         seed=settings.seed,
         padding=settings.padding,
         callback=callback,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from diffusers.utils import logging as diffusers_logging
-from transformers.utils import logging as transformers_logging
+from huggingface_hub.utils import disable_progress_bars
 
 from backbones.errors import EditRealError
-from backbones.families import FAMILIES
 from backbones.loading import find_device, load_backbone
 from backbones.photo import Photo, open_photo
 from backbones.saving import check_folder, check_target, make_folder, write_picture
@@ -378,6 +378,8 @@ def web(
 @commands.command()
 def models() -> None:
     """Say which models there are and what the bundled one knows."""
+    from backbones.families import FAMILIES
+
     backbone = load_backbone("bundled")
     typer.echo(
         f"bundled: {backbone.image_size}x{backbone.image_size} pixels, {backbone.levels.prediction_type}, "
@@ -396,10 +398,16 @@ def models() -> None:
 
 
 def quiet_libraries() -> None:
-    """Silences the libraries' own bars and notices: what matters of them is said in our words."""
-    for library in (diffusers_logging, transformers_logging):
-        library.disable_progress_bar()
-        library.set_verbosity_error()
+    """Silences the libraries' own bars and notices: what matters of them is said in our words.
+
+    Those that are not loaded yet read it from the environment when they are, since they take seconds to load.
+    """
+    disable_progress_bars()
+    for library in ("diffusers", "transformers"):
+        os.environ.setdefault(f"{library.upper()}_VERBOSITY", "error")
+        loaded = sys.modules.get(f"{library}.utils.logging")
+        if loaded:
+            loaded.set_verbosity_error()
 
 
 def load_trajectory(context: typer.Context, path: Path, caption: str, photo: Photo) -> Trajectory:

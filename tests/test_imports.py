@@ -43,8 +43,8 @@ for package in packages:
                 raise
 """
 
-HEAVY = ("matplotlib", "sklearn")
-"""What draws or measures only, and takes its time to load."""
+HEAVY = ("matplotlib", "sklearn", "diffusers", "transformers")
+"""What draws or measures only, or runs models, and takes its time to load."""
 
 IMPORT_EDITING = """
 import importlib, sys
@@ -94,7 +94,7 @@ def test_importing_prints_and_writes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_draws_is_loaded_only_when_something_is_drawn(tmp_path: Path) -> None:
+def test_what_draws_or_runs_models_is_loaded_only_when_it_does(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_EDITING, *HEAVY], cwd=tmp_path, env=environment, capture_output=True, text=True

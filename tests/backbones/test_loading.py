@@ -9,9 +9,12 @@ import huggingface_hub.constants
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from diffusers.utils import logging as of_diffusers
+from transformers.utils import logging as of_transformers
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from backbones.fingerprint import spread
 from backbones.finite import check_finite
 from backbones.loading import load_backbone
 
@@ -47,6 +50,30 @@ def test_weights_are_frozen_and_float32_on_the_cpu(backbone: Backbone) -> None:
             assert parameter.device.type == "cpu"
     assert backbone.dtype == torch.float32
     assert backbone.device.type == "cpu"
+
+
+def test_loading_shows_nothing_and_leaves_the_libraries_as_they_were(capfd: pytest.CaptureFixture[str]) -> None:
+    libraries = (of_diffusers, of_transformers)
+    before = [(library.is_progress_bar_enabled(), library.get_verbosity()) for library in libraries]
+    try:
+        for library in libraries:
+            library.enable_progress_bar()
+            library.set_verbosity_warning()
+        load_backbone("bundled", device="cpu")
+        assert capfd.readouterr() == ("", "")
+        assert all(library.is_progress_bar_enabled() for library in libraries)
+        assert all(library.get_verbosity() == library.WARNING for library in libraries)
+    finally:
+        for library, (bars, verbosity) in zip(libraries, before, strict=True):
+            (library.enable_progress_bar if bars else library.disable_progress_bar)()
+            library.set_verbosity(verbosity)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_numbers_of_a_fingerprint_do_not_depend_on_how_a_weight_lies(layout: torch.memory_format) -> None:
+    weight = torch.randn(31, 17, 3, 3, generator=torch.Generator().manual_seed(0))
+    expected = weight.flatten()[:: weight.numel() // 1024]
+    assert torch.equal(spread(weight.to(memory_format=layout)), expected)
 
 
 def test_the_scheduler_is_read(backbone: Backbone, model_folder: Path) -> None:
