@@ -19,6 +19,7 @@ from editing.negative import negative_shares
 from editing.place import Place
 from editing.plan import EditPlan
 from editing.rows import Rows
+from editing.source import SourceRow, SourceRows, WithSource
 from inversion.guidance import guide
 from inversion.invert import walk_of
 from inversion.progress import Callback
@@ -54,6 +55,7 @@ def sample_edits(
     plans: Sequence[EditPlan],
     maps: AttentionMaps,
     *,
+    source_rows: SourceRows | None = None,
     callback: Callback | None = None,
 ) -> Sampled:
     """Samples edits of one trajectory in one batch, see `Rows`.
@@ -64,15 +66,17 @@ def sample_edits(
         view: Of the photo.
         plans: One or more, alike in `control` and `exact`.
         maps: The attention of the trajectory's caption over the photo.
+        source_rows: Of this trajectory, which then need not run along where the walk replays it.
         callback: Called with the targets' latents after every step.
     """
     trajectory, rows = trajectory.to(backbone.device), Rows(len(plans))
     walk = walk_of(backbone, trajectory, plans[0].settings.exact)
     sites = backbone.sites(*trajectory.latents.shape[-2:])
     control = CONTROLS[plans[0].settings.control](plans, sites, backbone.device)
-    recorder = Recorder(map_sites(sites), rows.cond, inside=control)
+    recorder = Recorder(map_sites(sites), slice(-rows.edits, None), inside=control)  # the last, source or not
     places = [Place(plan, maps, view) for plan in plans]
-    predictor = Predictor(backbone, trajectory, plans, rows, recorder, control)
+    known = source_rows if walk.replays else None
+    predictor = Predictor(backbone, trajectory, plans, rows, recorder, control, known)
 
     overflow = torch.zeros((), device=backbone.device)  # NaN once anything is not finite, which the blend would hide
     source = walk.begin()
@@ -102,9 +106,10 @@ class Predictor:
         rows: Rows,
         recorder: Recorder,
         control: Control,
+        source_rows: SourceRows | None = None,
     ) -> None:
         self._backbone, self._uncond, self._rows = backbone, trajectory.uncond, rows
-        self._recorder, self._control = recorder, control
+        self._recorder, self._control, self._source_rows = recorder, control, source_rows
         self._timesteps = make_schedule(backbone, trajectory.steps).timesteps
         self._source = backbone.condition([plans[0].alignment.source])
         self._targets = backbone.condition([plan.alignment.target for plan in plans])
@@ -116,19 +121,24 @@ class Predictor:
     ) -> tuple[Prediction, Prediction, Prediction]:
         """Of the source `(1, C, h, w)`, and the targets' `(N, C, h, w)` unconditional and conditional ones."""
         latents = self._rows.join(source, targets)
-        of_source, uncond, cond = self._ask(latents, step, self._uncond[step], self._recorder)
+        known = None if self._source_rows is None else self._source_rows.at(step, self._control)
+        of_source, uncond, cond = self._ask(latents, step, self._uncond[step], self._recorder, known)
         if self._negative is not None:
-            _, negative, _ = self._ask(latents, step, self._source, self._control)
+            _, negative, _ = self._ask(latents, step, self._source, self._control, known)
             uncond = guide(uncond, negative, self._negative[step])
         return of_source, uncond, cond
 
     def _ask(
-        self, latents: torch.Tensor, step: int, uncond: Condition, control: Control
+        self, latents: torch.Tensor, step: int, uncond: Condition, control: Control, known: SourceRow | None
     ) -> tuple[Prediction, Prediction, Prediction]:
         condition = self._rows.conditions(self._source, uncond, self._targets)
+        if known is not None:
+            control, latents, condition = WithSource(control, known), latents[1:], condition[slice(1, None)]
         with controlled(self._backbone, control, step=step):
-            joined = self._backbone.predict(latents, self._timesteps[step], condition)
-        return self._rows.split(joined)
+            seen = self._backbone.predict(latents, self._timesteps[step], condition)
+        if known is not None:
+            seen = Prediction(*(torch.cat(both) for both in zip(known.prediction, seen, strict=True)))
+        return self._rows.split(seen)
 
 
 def _blend(places: Sequence[Place], targets: State, source: State, recorder: Recorder, step: int) -> State:

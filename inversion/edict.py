@@ -115,6 +115,8 @@ def in_turn(pair: State, step: int) -> State:
 class CoupledWalk:
     """Edits walk as coupled pairs, under their control at both evaluations of a step."""
 
+    replays = False  # the source is somewhere else at each of the two
+
     def __init__(self, backbone: Backbone, trajectory: Trajectory, exact: bool) -> None:
         self.first = trajectory.first
         self._backbone, self._trajectory, self._exact = backbone, trajectory, exact

@@ -49,6 +49,8 @@ class DifferenceWalk:
     new caption's noise is guided, the old one's is the conditional prediction alone.
     """
 
+    replays = True
+
     def __init__(self, backbone: Backbone, trajectory: Trajectory, exact: bool) -> None:
         self._trajectory, self._levels = trajectory, make_schedule(backbone, trajectory.steps).levels
         # Where there is no signal, a difference of noises says nothing of the photo.

@@ -54,7 +54,7 @@ class ProximalWalk:
 
     def __init__(self, backbone: Backbone, trajectory: Trajectory, exact: bool) -> None:
         self.first, self._guidance_scale = trajectory.first, trajectory.guidance_scale
-        self._retrace = Retrace(backbone, trajectory, exact)
+        self._retrace, self.replays = Retrace(backbone, trajectory, exact), exact
         timesteps, trained = make_schedule(backbone, trajectory.steps).timesteps, len(backbone.levels)
         self._pulls = [timestep < PULL_BELOW * trained for timestep in timesteps]
 

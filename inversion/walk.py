@@ -32,9 +32,12 @@ class Walk(Protocol):
 
     Attributes:
         first: The step that it begins with.
+        replays: Whether the source that `predict` is given at step `i` is the trajectory's `latents[i]`, whatever the
+            model sees in it.
     """
 
     first: int
+    replays: bool
 
     def begin(self) -> State:
         """The source's state before the step `first`, one row; the targets start from it too."""
@@ -58,7 +61,7 @@ class Retrace:
     """
 
     def __init__(self, backbone: Backbone, trajectory: Trajectory, exact: bool, *, eta: int = 0) -> None:
-        self.first = trajectory.first
+        self.first, self.replays = trajectory.first, exact
         self._backbone, self._trajectory, self._exact, self._eta = backbone, trajectory, exact, eta
         self._schedule = make_schedule(backbone, trajectory.steps)
 
