@@ -114,7 +114,7 @@ class Backbone:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.denoiser.dtype  # type: ignore[no-any-return]
+        return next(self.denoiser.parameters()).dtype  # type: ignore[no-any-return]  # diffusers' own visits all modules
 
     @property
     def dtype_name(self) -> str:

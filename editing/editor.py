@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -23,6 +24,7 @@ from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.sample import sample_edits
 from editing.settings import EditSettings, settings_for_each, with_options
+from editing.source import SourceRows
 from editing.views import look_again
 from inversion.invert import check_kept, invert
 from inversion.progress import Callback, Progress, progress_of
@@ -31,6 +33,18 @@ from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps
 
 PHOTOS_KEPT = 4  # of those that an editor inverted, for edits that do not hand them over again
+SOURCES_KEPT = 2  # of the trajectories that it edited, with what further edits of them need not ask the model for
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What edits of one trajectory share: where its caption's words are, and its rows where those are kept."""
+
+    maps: AttentionMaps
+    rows: SourceRows | None
 
 
 class Editor:
@@ -43,10 +57,22 @@ class Editor:
         >>> tulip = editor.edit(trajectory, "a photo of a red tulip")
     """
 
-    def __init__(self, backbone: Backbone, *, progress: bool | Callback | Progress = False) -> None:
-        self.backbone, self.progress = backbone, progress_of(progress)
+    def __init__(
+        self, backbone: Backbone, *, progress: bool | Callback | Progress = False, keep_source: bool = True
+    ) -> None:
+        """Keeps to one model.
+
+        Args:
+            backbone: The model.
+            progress: Of everything that it does, as in `edit_real`.
+            keep_source: Whether what the model holds of a photo in its first edit is kept for the next ones, which then
+                take two rows a step instead of three; in at most a quarter of the memory that is free, for the last
+                two trajectories. It changes no edit.
+        """
+        self.backbone, self.progress, self.keep_source = backbone, progress_of(progress), keep_source
         self._photos: dict[str, Photo] = {}  # the last few, by their hash
-        self._photos_lock = threading.Lock()
+        self._sources: dict[Trajectory, Source] = {}  # the last few
+        self._lock = threading.Lock()  # of the two
 
     def check(
         self,
@@ -87,7 +113,7 @@ class Editor:
         choice = with_options(settings or InversionSettings(), options)
         photo = img if isinstance(img, Photo) else open_photo(img)
         view = look_at(self.backbone, photo, region)
-        self._remember(photo)
+        self._remember(self._photos, photo.pixel_hash, photo, PHOTOS_KEPT)
         return invert(self.backbone, view, caption, choice, self._told(progress))
 
     def generate(
@@ -103,7 +129,7 @@ class Editor:
         check_caption(caption, "caption")
         choice = with_options(settings or InversionSettings(), options)
         trajectory, photo = generate(self.backbone, caption, choice, seed=seed, progress=self._told(progress))
-        self._remember(photo)
+        self._remember(self._photos, photo.pixel_hash, photo, PHOTOS_KEPT)
         return trajectory, photo
 
     def edit(
@@ -163,11 +189,11 @@ class Editor:
             plan_edit(self.backbone, trajectory.caption, text, view.photo.size, choice, trajectory.steps)
             for text, choice in zip(new_captions, choices, strict=True)
         ]
-        maps = maps or self.attention(trajectory)
+        source = self._source_of(trajectory, maps)
         limit = edits_that_fit(self.backbone, view) if batch is None else batch
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
-            results += self._sample(trajectory, view, some, maps, self._told(progress))
+            results += self._sample(trajectory, view, some, source, self._told(progress))
         return results
 
     def mask(
@@ -200,7 +226,7 @@ class Editor:
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
-        place = Place(plan, self.attention(trajectory), view)
+        place = Place(plan, self._source_of(trajectory).maps, view)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def propose(
@@ -215,11 +241,23 @@ class Editor:
         return look_for_words(self.backbone, trajectory, levels)
 
     def _sample(
-        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], maps: AttentionMaps, progress: Progress
+        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], source: Source, progress: Progress
     ) -> list[EditResult]:
         with progress.phase("edit", trajectory.steps) as callback:
-            sampled = sample_edits(self.backbone, trajectory, view, plans, maps, callback=callback)
-        return finish(self.backbone, trajectory, view, plans, maps, sampled)
+            sampled = sample_edits(
+                self.backbone, trajectory, view, plans, source.maps, source_rows=source.rows, callback=callback
+            )
+        return finish(self.backbone, trajectory, view, plans, source.maps, sampled)
+
+    def _source_of(self, trajectory: Trajectory, maps: AttentionMaps | None = None) -> Source:
+        """What was found out in edits of this trajectory before, with maps of the caller's own where given."""
+        with self._lock:
+            kept = self._sources.get(trajectory)
+        if kept is None or maps is not None:
+            rows = SourceRows.within(self.backbone.device) if self.keep_source else None
+            kept = Source(maps or self.attention(trajectory), rows if kept is None else kept.rows)
+        self._remember(self._sources, trajectory, kept, SOURCES_KEPT)
+        return kept
 
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""
@@ -227,18 +265,19 @@ class Editor:
         check_kept(trajectory)
         if photo is not None:
             return look_again(trajectory, photo if isinstance(photo, Photo) else open_photo(photo))
-        with self._photos_lock:
+        with self._lock:
             kept = self._photos.get(trajectory.pixel_hash)
         if kept is None:
             raise EditRealError("expected the photo that was inverted, got none; pass it as photo=...")
         return look_again(trajectory, kept)
 
-    def _remember(self, photo: Photo) -> None:
-        with self._photos_lock:
-            self._photos.pop(photo.pixel_hash, None)
-            self._photos[photo.pixel_hash] = photo
-            if len(self._photos) > PHOTOS_KEPT:
-                del self._photos[next(iter(self._photos))]
+    def _remember(self, among: dict[Key, Value], key: Key, value: Value, most: int) -> None:
+        """Puts a value last among the `most` that are kept."""
+        with self._lock:
+            among.pop(key, None)
+            among[key] = value
+            if len(among) > most:
+                del among[next(iter(among))]
 
     def _told(self, progress: bool | Callback | Progress | None) -> Progress:
         return self.progress if progress is None else progress_of(progress)

@@ -19,7 +19,7 @@ from editing.negative import negative_shares
 from editing.place import Place
 from editing.plan import EditPlan
 from editing.rows import Rows
-from editing.source import SourceRow, SourceRows, WithSource
+from editing.source import Keeping, SourceRow, SourceRows, WithSource
 from inversion.guidance import guide
 from inversion.invert import walk_of
 from inversion.progress import Callback
@@ -66,7 +66,7 @@ def sample_edits(
         view: Of the photo.
         plans: One or more, alike in `control` and `exact`.
         maps: The attention of the trajectory's caption over the photo.
-        source_rows: Of this trajectory, which then need not run along where the walk replays it.
+        source_rows: Of this trajectory; what they hold need not run along, and what passes is kept there.
         callback: Called with the targets' latents after every step.
     """
     trajectory, rows = trajectory.to(backbone.device), Rows(len(plans))
@@ -120,25 +120,35 @@ class Predictor:
         self, step: int, source: torch.Tensor, targets: torch.Tensor
     ) -> tuple[Prediction, Prediction, Prediction]:
         """Of the source `(1, C, h, w)`, and the targets' `(N, C, h, w)` unconditional and conditional ones."""
-        latents = self._rows.join(source, targets)
-        known = None if self._source_rows is None else self._source_rows.at(step, self._control)
+        latents, known = self._rows.join(source, targets), self._known(step)
         of_source, uncond, cond = self._ask(latents, step, self._uncond[step], self._recorder, known)
         if self._negative is not None:
-            _, negative, _ = self._ask(latents, step, self._source, self._control, known)
+            _, negative, _ = self._ask(latents, step, self._source, self._control, known or self._known(step))
             uncond = guide(uncond, negative, self._negative[step])
         return of_source, uncond, cond
+
+    def _known(self, step: int) -> SourceRow | None:
+        return None if self._source_rows is None else self._source_rows.at(step, self._control.sites(step))
 
     def _ask(
         self, latents: torch.Tensor, step: int, uncond: Condition, control: Control, known: SourceRow | None
     ) -> tuple[Prediction, Prediction, Prediction]:
         condition = self._rows.conditions(self._source, uncond, self._targets)
-        if known is not None:
-            control, latents, condition = WithSource(control, known), latents[1:], condition[slice(1, None)]
-        with controlled(self._backbone, control, step=step):
+        if known is None:
+            return self._rows.split(self._ask_for_all(latents, step, condition, control))
+        with controlled(self._backbone, WithSource(control, known), step=step):
+            seen = self._backbone.predict(latents[1:], self._timesteps[step], condition[slice(1, None)])
+        return self._rows.split(Prediction(*(torch.cat(both) for both in zip(known.prediction, seen, strict=True))))
+
+    def _ask_for_all(self, latents: torch.Tensor, step: int, condition: Condition, control: Control) -> Prediction:
+        """The source's row is among those that are asked for, and is kept if that is wanted."""
+        keeping = Keeping(control, () if self._source_rows is None else self._control.sites(step))
+        with controlled(self._backbone, keeping, step=step):
             seen = self._backbone.predict(latents, self._timesteps[step], condition)
-        if known is not None:
-            seen = Prediction(*(torch.cat(both) for both in zip(known.prediction, seen, strict=True)))
-        return self._rows.split(seen)
+        if self._source_rows is not None:
+            of_source = Prediction(*(part[self._rows.source].clone() for part in seen))
+            self._source_rows.keep(step, SourceRow(of_source, keeping.parts))
+        return seen
 
 
 def _blend(places: Sequence[Place], targets: State, source: State, recorder: Recorder, step: int) -> State:
