@@ -53,7 +53,8 @@ def optimize_in_blocks(
         guidance_scale: Greater than 1.
         max_inner_steps: Updates of each timestep.
         block: How many timesteps a block has.
-        callback: Called after every block, with its last timestep.
+        callback: Called before every update of a block, with the timestep that its share of the updates comes to, and
+            at the end with its last; what it raises ends the optimisation there.
     """
     embeds, kept = start.embeds, []
     at_once = max(1, int(rows_that_fit(backbone, *pivots.shape[-2:]) / ROWS_AT_ONCE))  # each with its gradient
@@ -62,11 +63,16 @@ def optimize_in_blocks(
         land = landing(backbone, schedule, pivots, condition, start, guidance_scale, steps)
         tolerances = torch.tensor([tolerance(i, schedule.steps) for i in steps], device=pivots.device)
         goal, starts = pivots[first + 1 : steps.stop + 1], embeds.expand(len(steps), -1, -1)
-        tuned = descend(land, starts, goal, tolerances, max_inner_steps, at_once)
+
+        def told(done: float, steps: range = steps) -> None:
+            if callback:
+                reached = max(steps.start, min(steps.start + int(done * len(steps)), steps.stop) - 1)
+                callback(reached, pivots[reached + 1 : reached + 2])
+
+        tuned = descend(land, starts, goal, tolerances, max_inner_steps, at_once, told)
+        told(1.0)
         embeds = tuned.embeds[-1:]
         kept.append(tuned)
-        if callback:
-            callback(steps.stop - 1, pivots[steps.stop : steps.stop + 1])
     found = check_finite(torch.cat([tuned.embeds for tuned in kept]), "null-text embeddings")
     updates, losses = (torch.cat(parts).tolist() for parts in zip(*(tuned[1:] for tuned in kept), strict=True))
     return NullTextResult(start.expand(schedule.steps).with_embeds(found), None, tuple(updates), tuple(losses))
@@ -121,6 +127,7 @@ def descend(
     tolerance: torch.Tensor,
     max_updates: int,
     at_once: int | None = None,
+    told: Callable[[float], None] | None = None,
 ) -> Tuned:
     """Gradient descent on many small problems at once, each with steps of its own length.
 
@@ -135,6 +142,7 @@ def descend(
         tolerance: Of each one's mean squared error, `(B,)`.
         max_updates: Of each.
         at_once: How many rows are handed to `land` together; all by default.
+        told: Called before every update with the share of them that is done.
     """
     best, losses = start.detach().clone(), torch.full((len(start),), torch.inf, device=start.device)
     updates = torch.zeros(len(start), dtype=torch.long, device=start.device)
@@ -148,6 +156,8 @@ def descend(
         if gradient is None or not going:
             break
         embeds, gradient, rows, found = embeds[going], gradient[going], rows[going], found[going]
+        if told:
+            told(update / max_updates)
         length = step_length(embeds, gradient, found, None if before is None else [part[going] for part in before])
         before = [embeds, gradient]
         embeds = embeds - length[:, None, None] * gradient

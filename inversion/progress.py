@@ -9,7 +9,10 @@ import torch
 from tqdm import tqdm
 
 Callback = Callable[[int, torch.Tensor], None]
-"""`callback(step, latents)` after every step, or after the last of steps that are done together; for bars, previews."""
+"""`callback(step, latents)` after every step; where steps are done together, as far as they have come, several times.
+
+For bars, previews, and to end a run by raising.
+"""
 
 
 class Progress:

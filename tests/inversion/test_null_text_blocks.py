@@ -73,6 +73,24 @@ def test_a_timestep_below_the_tolerance_rests(problem: tuple) -> None:
     assert resting[:3] == [loss < goal for loss, goal in zip(untuned[:3], goals[:3], strict=True)]
 
 
+def test_every_update_is_told_so_that_a_run_can_be_ended_between_them(problem: tuple) -> None:
+    backbone, told, asked = problem[0], [], []
+    optimize_in_blocks(*problem, max_inner_steps=4, block=3, callback=lambda step, latents: told.append(step))
+    assert told == sorted(told) and {2, STEPS - 1} <= set(told) <= set(range(STEPS))
+    assert len(told) > 2 * 3  # more often than the two blocks
+
+    def stop(step: int, latents: torch.Tensor) -> None:
+        raise KeyboardInterrupt
+
+    handle = backbone.denoiser.register_forward_hook(lambda *_: asked.append(1))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            optimize_in_blocks(*problem, max_inner_steps=4, block=3, callback=stop)
+    finally:
+        handle.remove()
+    assert len(asked) == 2  # the block's conditional rows, and its first gradients
+
+
 def bowls(sizes: torch.Tensor):  # type: ignore[no-untyped-def]
     """A parabola a row, each as steep as its number says, with its lowest point at 1."""
     return lambda embeds, rows: (embeds * sizes[rows][:, None, None])[..., None]
