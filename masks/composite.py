@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 
 from masks.enlarge import Enlargement, stripes
-from masks.guided import LocalLinearModel, apply_coefficients, fit_local_linear
+from masks.guided import LocalLinearModel, apply_coefficients, apply_slopes, fit_local_linear
 
 Draw = Callable[[slice, slice], np.ndarray]
 """Gives the rows and columns that are asked for of a picture, `(h, w, 3)` float32 in [0, 255]."""
 
 WHOLE_EPSILON, PART_EPSILON, PARTS = 3e-4, 1e-2, 16  # ridges in Lab / 100; windows reach a 16th of the side
-DETAIL_RADIUS, DETAIL_EPSILON = 2, 1e-4
+DETAIL_RADIUS, DETAIL_EPSILON = 2, 3e-5
+CUBE_ROOT_FOOT = 0.16  # of CIE's lightness, by which a share of the light is the same share of it everywhere
+GAIN = 1.5  # how much stronger fine shades may be than the photo's, as shares of the light
 RIM_WEIGHT = 0.02  # in the fit, of pixels that show the ground too
 SMOOTHED_WIDTH = 2  # shades narrower than this many of its own pixels are what a model smooths
 
@@ -43,8 +45,8 @@ def enlarge_edit(
         edited: What it makes with the edit, `(h, w, 3)` in [0, 1].
         mask: Where the edit is to be seen, `(H, W)` uint8.
         keep_detail: False simply enlarges `edited`.
-        texture: Least share, in [0, 1], of the photo's lightness finer than two of the model's pixels that the
-            result shows. At 1 only colours are mapped; at 0 all that the model drew is there.
+        texture: Least share, in [0, 1], of the photo's shades finer than two of the model's pixels that the result
+            shows, at most `GAIN` times as strong. At 1 only colours are mapped; at 0 all that the model drew is there.
     """
     size = (photo.shape[1], photo.shape[0])
     if not keep_detail:
@@ -53,18 +55,14 @@ def enlarge_edit(
     before = to_lab(reconstruction)
     model, left = fit_change(before, to_lab(edited) - before, _weigh(mask, before.shape), texture)
     coefficients, rest = model.enlarge(size), Enlargement((1 - texture) * left, size, cv2.INTER_CUBIC)
-    missing = Enlargement(np.clip(texture - 1 - model.slopes[..., 0, :1], 0, texture), size)
-    coarse = Enlargement(_coarse_lightness(photo, before.shape), size, cv2.INTER_CUBIC)
+    coarse = Enlargement(_coarse_lab(photo, before.shape), size, cv2.INTER_CUBIC)
 
     def draw(rows: slice, columns: slice) -> np.ndarray:
-        lab = to_lab(photo[rows, columns])
-        result = lab + apply_coefficients(coefficients.part(rows, columns), lab)
+        lab, maps = to_lab(photo[rows, columns]), coefficients.part(rows, columns)
+        result = lab + apply_coefficients(maps, lab)
         if texture < 1:
             result += rest.part(rows, columns)
-        if texture > 0:
-            light = lab[..., :1]
-            darker = np.clip(result[..., :1] / light.clip(0.01), 0, 1)  # what is darker has darker shades
-            result[..., :1] += missing.part(rows, columns) * darker * (light - coarse.part(rows, columns))
+        result += _bound_shades(lab, result, coarse.part(rows, columns), maps, texture)
         return np.clip(cv2.cvtColor(result * 100, cv2.COLOR_LAB2RGB) * 255, 0, 255)
 
     return draw
@@ -96,12 +94,31 @@ def _weigh(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.where(cv2.erode(share, np.ones((3, 3))) > 0.99, 1, RIM_WEIGHT * share).astype(np.float32)
 
 
-def _coarse_lightness(photo: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The shades of the photo that a model of that shape draws well, `(h, w, 1)` float32, for cubic enlarging."""
-    height, width = (max(1, min(side, drawn // SMOOTHED_WIDTH)) for side, drawn in zip(photo.shape, shape[:2], strict=False))
+def _bound_shades(
+    lab: np.ndarray, result: np.ndarray, coarse: np.ndarray, maps: np.ndarray, texture: float
+) -> np.ndarray:
+    """What to add to the result for its fine shades to be as strong as `enlarge_edit` says, `(h, w, 3)`.
+
+    A shade that takes a tenth of the light takes a tenth of it whatever the colour, so that what turns dark has dark
+    shades, and fainter colours in them.
+    """
+    fine = lab - coarse
+    darker = (result[..., :1].clip(0) + CUBE_ROOT_FOOT) / (lab[..., :1] + CUBE_ROOT_FOOT)
+    found, faint = 1 + maps[..., :1], np.minimum(darker, 1)
+    gain = np.clip(found, texture * faint, GAIN * darker)
+    tints = (faint - 1) * (fine + apply_slopes(maps, fine))[..., 1:]
+    return np.concatenate([(gain - found) * fine[..., :1], tints], -1)
+
+
+def _coarse_lab(photo: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The colours of the photo without shades too fine for a model of that shape, `(h, w, 3)`, for cubic enlarging."""
+    height, width = (
+        max(1, min(side, drawn // SMOOTHED_WIDTH)) for side, drawn in zip(photo.shape[:2], shape, strict=False)
+    )
     # By way of a size between, the rounding of bytes is averaged out.
-    between = cv2.resize(photo, (min(photo.shape[1], 8 * width), min(photo.shape[0], 8 * height)), interpolation=cv2.INTER_AREA)
-    return cv2.resize(to_lab(between)[..., 0], (width, height), interpolation=cv2.INTER_AREA)[..., None]
+    between = (min(photo.shape[1], 8 * width), min(photo.shape[0], 8 * height))
+    shrunk = to_lab(cv2.resize(photo, between, interpolation=cv2.INTER_AREA))
+    return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, 3)
 
 
 def composite(photo: np.ndarray, draw: Draw, mask: np.ndarray) -> np.ndarray:

@@ -19,7 +19,9 @@ class Enlargement:
     def __init__(self, small: np.ndarray, size: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> None:
         """`small` is `(h, w, C)` float32, `size` the `(width, height)` to come to."""
         width, height = size
-        self._wide = np.stack([_resize(channel, (width, len(small)), interpolation) for channel in np.moveaxis(small, -1, 0)], -1)
+        self._wide = np.stack(
+            [_resize(channel, (width, len(small)), interpolation) for channel in np.moveaxis(small, -1, 0)], -1
+        )
         weights = _resize(np.eye(len(small), dtype=np.float32), (len(small), height), interpolation)
         taps = int((weights != 0).sum(1).max())
         first = np.minimum((weights != 0).argmax(1), len(small) - taps)

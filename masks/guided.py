@@ -55,10 +55,15 @@ class LocalLinearModel:
 
 def apply_coefficients(coefficients: np.ndarray, guide: np.ndarray) -> np.ndarray:
     """A part of an enlarged model, `(H, W, 4 C)`, on the guide's same part, `(H, W, 3)`: `(H, W, C)` float32."""
+    return apply_slopes(coefficients, guide) + coefficients[..., coefficients.shape[-1] // 4 * 3 :]
+
+
+def apply_slopes(coefficients: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """How far the target moves where the guide moves by a difference; shapes as in `apply_coefficients`."""
     channels = coefficients.shape[-1] // 4
-    result = coefficients[..., 3 * channels :].copy()
-    for k in range(3):
-        result += guide[..., k : k + 1] * coefficients[..., k * channels : (k + 1) * channels]
+    result = difference[..., :1] * coefficients[..., :channels]
+    for k in (1, 2):
+        result += difference[..., k : k + 1] * coefficients[..., k * channels : (k + 1) * channels]
     return result
 
 
@@ -76,7 +81,9 @@ def fit_local_linear(
     """
     guide, target = guide.astype(np.float32), target.astype(np.float32)
     height, width, channels = target.shape
-    weights = np.ones((height, width, 1), np.float32) if weight is None else weight[..., None] + np.float32(LEAST_WEIGHT)
+    weights = (
+        np.ones((height, width, 1), np.float32) if weight is None else weight[..., None] + np.float32(LEAST_WEIGHT)
+    )
     total = _box(weights, radius)
 
     def mean(values: np.ndarray) -> np.ndarray:
