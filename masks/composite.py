@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from masks.enlarge import Enlargement, stripes
-from masks.guided import LocalLinearModel, apply_coefficients, apply_slopes, fit_local_linear
+from masks.guided import LocalLinearModel, apply_coefficients, apply_slopes, fit_local_linear, planes
 
 Draw = Callable[[slice, slice], np.ndarray]
 """Gives the rows and columns that are asked for of a picture, `(h, w, 3)` float32 in [0, 255]."""
@@ -51,19 +51,19 @@ def enlarge_edit(
     size = (photo.shape[1], photo.shape[0])
     if not keep_detail:
         enlarged = Enlargement(np.clip(edited, 0, 1).astype(np.float32) * 255, size, cv2.INTER_CUBIC)
-        return lambda rows, columns: np.clip(enlarged.part(rows, columns), 0, 255)
+        return lambda rows, columns: np.clip(np.moveaxis(enlarged.part(rows, columns), 0, -1), 0, 255)
     before = to_lab(reconstruction)
     model, left = fit_change(before, to_lab(edited) - before, _weigh(mask, before.shape), texture)
     coefficients, rest = model.enlarge(size), Enlargement((1 - texture) * left, size, cv2.INTER_CUBIC)
     coarse = Enlargement(_coarse_lab(photo, before.shape), size, cv2.INTER_CUBIC)
 
     def draw(rows: slice, columns: slice) -> np.ndarray:
-        lab, maps = to_lab(photo[rows, columns]), coefficients.part(rows, columns)
+        lab, maps = planes(to_lab(photo[rows, columns])), coefficients.part(rows, columns)
         result = lab + apply_coefficients(maps, lab)
         if texture < 1:
             result += rest.part(rows, columns)
         result += _bound_shades(lab, result, coarse.part(rows, columns), maps, texture)
-        return np.clip(cv2.cvtColor(result * 100, cv2.COLOR_LAB2RGB) * 255, 0, 255)
+        return np.clip(cv2.cvtColor(cv2.merge(list(result * 100)), cv2.COLOR_LAB2RGB) * 255, 0, 255)
 
     return draw
 
@@ -97,17 +97,17 @@ def _weigh(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _bound_shades(
     lab: np.ndarray, result: np.ndarray, coarse: np.ndarray, maps: np.ndarray, texture: float
 ) -> np.ndarray:
-    """What to add to the result for its fine shades to be as strong as `enlarge_edit` says, `(h, w, 3)`.
+    """What to add to the result for its fine shades to be as strong as `enlarge_edit` says, `(3, h, w)`.
 
     A shade that takes a tenth of the light takes a tenth of it whatever the colour, so that what turns dark has dark
     shades, and fainter colours in them.
     """
     fine = lab - coarse
-    darker = (result[..., :1].clip(0) + CUBE_ROOT_FOOT) / (lab[..., :1] + CUBE_ROOT_FOOT)
-    found, faint = 1 + maps[..., :1], np.minimum(darker, 1)
+    darker = (result[:1].clip(0) + CUBE_ROOT_FOOT) / (lab[:1] + CUBE_ROOT_FOOT)
+    found, faint = 1 + maps[:1], np.minimum(darker, 1)
     gain = np.clip(found, texture * faint, GAIN * darker)
-    tints = (faint - 1) * (fine + apply_slopes(maps, fine))[..., 1:]
-    return np.concatenate([(gain - found) * fine[..., :1], tints], -1)
+    tints = (faint - 1) * (fine + apply_slopes(maps, fine))[1:]
+    return np.concatenate([(gain - found) * fine[:1], tints])
 
 
 def _coarse_lab(photo: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -11,29 +12,30 @@ STRIPE = 2**18  # pixels that are worked on at once
 
 
 class Enlargement:
-    """What `cv2.resize` makes of `small`, in any rows and columns of it, without the whole.
+    """What `cv2.resize` makes of each channel of `small`, in any rows and columns of it, without the whole.
 
     Every pixel is computed alike whatever is asked for with it, so that stripes have no seams.
     """
 
     def __init__(self, small: np.ndarray, size: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> None:
         """`small` is `(h, w, C)` float32, `size` the `(width, height)` to come to."""
-        width, height = size
-        self._wide = np.stack(
-            [_resize(channel, (width, len(small)), interpolation) for channel in np.moveaxis(small, -1, 0)], -1
-        )
-        weights = _resize(np.eye(len(small), dtype=np.float32), (len(small), height), interpolation)
+        (width, height), own = size, len(small)
+        channels = np.moveaxis(small, -1, 0)
+        self._wide = np.stack([_resize(channel, (width, own), interpolation) for channel in channels])
+        weights = _resize(np.eye(own, dtype=np.float32), (own, height), interpolation)
         taps = int((weights != 0).sum(1).max())
-        first = np.minimum((weights != 0).argmax(1), len(small) - taps)
-        self._taps = first[:, None] + np.arange(taps)
-        self._weights = np.take_along_axis(weights, self._taps, 1)
+        self._first = np.minimum((weights != 0).argmax(1), own - taps)
+        self._weights = np.take_along_axis(weights, self._first[:, None] + np.arange(taps), 1)
 
     def part(self, rows: slice, columns: slice = slice(None)) -> np.ndarray:
-        """`(h, w, C)` float32."""
-        wide, taps, weights = self._wide[:, columns], self._taps[rows], self._weights[rows, :, None, None]
-        result = wide[taps[:, 0]] * weights[:, 0]
-        for tap in range(1, taps.shape[1]):
-            result += wide[taps[:, tap]] * weights[:, tap]
+        """`(C, h, w)` float32."""
+        wide, first, weights = self._wide[..., columns], self._first[rows], self._weights[rows]
+        result = np.empty((len(wide), len(first), wide.shape[-1]), np.float32)
+        edges = np.flatnonzero(np.diff(first, prepend=-1, append=-1)).tolist()
+        for start, stop in pairwise(edges):  # rows between the same two of the small picture
+            for tap, weight in enumerate(weights[start:stop].T):
+                share = wide[:, first[start] + tap, None] * weight[:, None]
+                result[:, start:stop] = share if tap == 0 else result[:, start:stop] + share
         return result
 
 

@@ -47,23 +47,28 @@ class LocalLinearModel:
         coefficients = self.enlarge((guide.shape[1], guide.shape[0]))
         result = np.empty((*guide.shape[:2], self.offsets.shape[-1]), np.float32)
         for rows in stripes(0, *guide.shape[:2]):
-            part = guide[rows].astype(np.float32)
-            part = part / 255 if guide.dtype == np.uint8 else part
-            result[rows] = apply_coefficients(coefficients.part(rows), part)
+            part = planes(guide[rows])
+            part = part / np.float32(255) if guide.dtype == np.uint8 else part
+            result[rows] = np.moveaxis(apply_coefficients(coefficients.part(rows), part), 0, -1)
         return result
 
 
+def planes(image: np.ndarray) -> np.ndarray:
+    """`(H, W, C)` to `(C, H, W)` float32, each channel in one piece."""
+    return np.ascontiguousarray(np.moveaxis(image, -1, 0), np.float32)
+
+
 def apply_coefficients(coefficients: np.ndarray, guide: np.ndarray) -> np.ndarray:
-    """A part of an enlarged model, `(H, W, 4 C)`, on the guide's same part, `(H, W, 3)`: `(H, W, C)` float32."""
-    return apply_slopes(coefficients, guide) + coefficients[..., coefficients.shape[-1] // 4 * 3 :]
+    """A part of an enlarged model, `(4 C, H, W)`, on the guide's same part, `(3, H, W)`: `(C, H, W)` float32."""
+    return apply_slopes(coefficients, guide) + coefficients[len(coefficients) // 4 * 3 :]
 
 
 def apply_slopes(coefficients: np.ndarray, difference: np.ndarray) -> np.ndarray:
     """How far the target moves where the guide moves by a difference; shapes as in `apply_coefficients`."""
-    channels = coefficients.shape[-1] // 4
-    result = difference[..., :1] * coefficients[..., :channels]
+    channels = len(coefficients) // 4
+    result = difference[0] * coefficients[:channels]
     for k in (1, 2):
-        result += difference[..., k : k + 1] * coefficients[..., k * channels : (k + 1) * channels]
+        result += difference[k] * coefficients[k * channels : (k + 1) * channels]
     return result
 
 

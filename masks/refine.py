@@ -9,7 +9,7 @@ import numpy as np
 
 from backbones.errors import EditRealError
 from masks.enlarge import stripes
-from masks.guided import apply_coefficients, fit_local_linear
+from masks.guided import apply_coefficients, fit_local_linear, planes
 
 WORKING_SIDE = 384  # the longer side at which edges are sought; the result is enlarged along the photo's edges
 LEAST_AGREEMENT = 0.6  # IoU of GrabCut's mask with the coarse one, below which it is not believed
@@ -76,8 +76,7 @@ def refine_mask(soft: np.ndarray, photo: np.ndarray, refinement: str) -> np.ndar
         raise EditRealError(f"expected a refinement among {', '.join(REFINEMENTS)}, got {refinement!r}")
     if soft.max() <= 0.5 or soft.min() > 0.5:
         return np.full(photo.shape[:2], bool(soft.min() > 0.5))
-    fine = REFINEMENTS[refinement](soft.astype(np.float32), photo)
-    return clean(fine > 0.5)
+    return clean(REFINEMENTS[refinement](soft.astype(np.float32), photo) > 0.5)
 
 
 def clean(mask: np.ndarray) -> np.ndarray:
@@ -114,7 +113,7 @@ def soften(mask: np.ndarray, photo: np.ndarray, feather: float) -> np.ndarray:
     coefficients = fit_local_linear(small, cut[..., None], radius, MATTE_EPSILON).enlarge(photo.shape[1::-1])
     result = np.empty(mask.shape, np.uint8)
     for rows in stripes(0, *mask.shape):
-        alpha = apply_coefficients(coefficients.part(rows), photo[rows].astype(np.float32) / 255)[..., 0]
+        alpha = apply_coefficients(coefficients.part(rows), planes(photo[rows]) / np.float32(255))[0]
         result[rows] = np.rint(np.clip((alpha - MATTE_NOISE) / (1 - 2 * MATTE_NOISE), 0, 1) * 255)
     return result
 
