@@ -39,9 +39,10 @@ from benchmarks.measures import background, color_share
 from benchmarks.stopwatch import Watch, watched
 from benchmarks.ways import Drawn, OurWay, PublishedWay, Way
 from editing.editor import Editor
+from editing.settings import EditSettings
 from inversion.invert import METHODS
 from masks.composite import composite, enlarge_edit
-from masks.refine import refine_mask
+from masks.refine import refine_mask, soften
 from workshop.command import run_command
 from workshop.overlap import iou
 from workshop.tables import markdown
@@ -130,10 +131,10 @@ def time_large(megapixels: float) -> Iterator[Timing]:
     edited = np.where(cv2.resize(soft, (side, side))[..., None] > 0.5, source[..., ::-1], source)
     device = torch.device("cpu")
     with watched(device) as masking:
-        mask = refine_mask(soft, photo, "grabcut")
+        shares = soften(refine_mask(soft, photo, "grabcut"), photo, EditSettings.feather)
     with watched(device) as compositing:
-        enlarged = enlarge_edit(photo, source, edited, keep_detail=True, texture=1.0)
-        composite(photo, enlarged, mask.astype(np.uint8) * 255)
+        draw = enlarge_edit(photo, source, edited, shares, keep_detail=True, texture=1.0)
+        composite(photo, draw, shares)
     for what, watch in (("mask", masking), ("composite", compositing)):
         yield Timing("", f"{megapixels:g} megapixels", what, watch, {})
 

@@ -88,8 +88,11 @@ def finish_one(
     edited = to_unit(backbone.decode(sampled.latents[index : index + 1])[0])
     soft = place.soft_mask(sampled.maps[index])
     mask, part = place.fine_mask(soft), view.geometry.crop(photo)
-    enlarged = enlarge_edit(part, unedited.source, edited, keep_detail=plan.settings.keep_detail, texture=plan.texture)
-    result = view.geometry.paste(composite(part, enlarged, view.geometry.crop(mask)), photo)
+    inside = view.geometry.crop(mask)
+    draw = enlarge_edit(
+        part, unedited.source, edited, inside, keep_detail=plan.settings.keep_detail, texture=plan.texture
+    )
+    result = view.geometry.paste(composite(part, draw, inside), photo)
     metrics = measure(
         working=to_unit(view.pixels[0]),
         ceiling=unedited.ceiling,

@@ -126,9 +126,10 @@ def inpaint_photo(
     with progress_of(progress).phase("inpaint", settings.steps) as callback:
         drawn = INPAINTINGS[settings.method](model, photo, caption, inside, geometry, settings, callback)
     # There is no reconstruction whose detail could be told from the drawing's, so the drawing itself is enlarged.
-    enlarged = enlarge_edit(part, drawn, drawn, keep_detail=False)
     feathered = feather_inside(inside, settings.feather * max(part.shape))
-    result = geometry.paste(composite(part, enlarged, geometry.crop(feathered)), pixels)
+    shown = geometry.crop(feathered)
+    draw = enlarge_edit(part, drawn, drawn, shown, keep_detail=False)
+    result = geometry.paste(composite(part, draw, shown), pixels)
     captions = [] if model is None else [_parse(model, caption)]
     return InpaintResult(
         image=with_alpha(Image.fromarray(result), photo),

@@ -16,7 +16,7 @@ from editing.window import steps_in
 from masks.aggregate import AttentionMaps, word_heat
 from masks.binarize import binarize
 from masks.local_blend import blend_latents
-from masks.refine import feather_inside, refine_mask, shrink
+from masks.refine import feather_inside, refine_mask, shrink, soften
 from masks.user_mask import shares
 
 
@@ -66,18 +66,21 @@ class Place:
         return blend_latents(latents, source, self.soft_mask(target), self.cells)
 
     def fine_mask(self, soft: torch.Tensor) -> np.ndarray:
-        """A soft mask along the photo's edges and feathered, `(H, W)` uint8 at the photo's size.
+        """A soft mask along the photo's edges, `(H, W)` uint8 at the photo's size: each pixel's share.
 
-        What the user excludes is 0, and so is what the model does not see.
+        What the user excludes is 0, and so is what the model does not see; to both it fades.
         """
         geometry, region = self._view.geometry, self._region
         part = refine_mask(soft.cpu().numpy(), self._part, self._settings.refinement)
+        allowed = np.ones_like(part)
         if region.include is not None:
             part |= geometry.crop(region.include)
         if region.exclude is not None:
-            part &= ~geometry.crop(region.exclude)
-        whole = geometry.paste(part, np.zeros(geometry.photo_size[::-1], bool))
-        return feather_inside(whole, self._settings.feather * max(part.shape))
+            allowed &= ~geometry.crop(region.exclude)
+        shares = soften(part & allowed, self._part, self._settings.feather)
+        everywhere = geometry.paste(allowed, np.zeros(geometry.photo_size[::-1], bool))
+        limit = feather_inside(everywhere, self._settings.feather * max(part.shape))
+        return np.minimum(geometry.paste(shares, np.zeros_like(limit)), limit)
 
     def working_mask(self, soft: torch.Tensor, working: np.ndarray) -> np.ndarray:
         """Where the mask or the blended cells are, `(h, w)` bool, for the model's pixels `(h, w, 3)` in [0, 1]."""

@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 
 from backbones.errors import EditRealError
-from masks.guided import fit_local_linear
+from masks.enlarge import stripes
+from masks.guided import apply_coefficients, fit_local_linear, planes
 
 WORKING_SIDE = 384  # the longer side at which edges are sought; the result is enlarged along the photo's edges
 LEAST_AGREEMENT = 0.6  # IoU of GrabCut's mask with the coarse one, below which it is not believed
+MATTE_EPSILON, MATTE_NOISE = 1e-3, 0.05  # variance of colours that tell thing from ground; alpha that is none
 SMALLEST_PART = 0.002  # parts and holes below this share of the frame are noise
 
 
@@ -22,7 +24,7 @@ def plain(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 def guided(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """Smoothed along the photo's edges by a guided filter (He, Sun and Tang 2013)."""
-    small = shrink(photo)
+    small = _shrink_to_unit(photo)
     coarse = _resize(soft, small)
     # A coarse cell is this many pixels wide: edges are sought within one cell of the coarse boundary.
     cell = max(small.shape[1] / soft.shape[1], small.shape[0] / soft.shape[0])
@@ -32,7 +34,7 @@ def guided(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
 
 def grabcut(soft: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """Recut by colour from the sure and the probable pixels (Rother, Kolmogorov and Blake, SIGGRAPH 2004)."""
-    small = shrink(photo)
+    small = _shrink_to_unit(photo)
     coarse = _resize(soft, small)
     labels = np.where(coarse > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[coarse > 0.8], labels[coarse < 0.2] = cv2.GC_FGD, cv2.GC_BGD
@@ -74,8 +76,7 @@ def refine_mask(soft: np.ndarray, photo: np.ndarray, refinement: str) -> np.ndar
         raise EditRealError(f"expected a refinement among {', '.join(REFINEMENTS)}, got {refinement!r}")
     if soft.max() <= 0.5 or soft.min() > 0.5:
         return np.full(photo.shape[:2], bool(soft.min() > 0.5))
-    fine = REFINEMENTS[refinement](soft.astype(np.float32), photo.astype(np.float32) / 255)
-    return clean(fine > 0.5)
+    return clean(REFINEMENTS[refinement](soft.astype(np.float32), photo) > 0.5)
 
 
 def clean(mask: np.ndarray) -> np.ndarray:
@@ -87,6 +88,34 @@ def clean(mask: np.ndarray) -> np.ndarray:
         small[0] = False
         mask = np.where(small[labels], not value, mask)
     return mask
+
+
+def soften(mask: np.ndarray, photo: np.ndarray, feather: float) -> np.ndarray:
+    """How much of each pixel is the mask's thing: at the edge it goes by the photo's colours on both sides.
+
+    A guided filter's alpha matte of a mask (He, Sun and Tang 2013, section 4): a pixel at the rim that mixes thing and
+    ground gets the thing's share, on whichever side of the mask's edge it lies.
+
+    Args:
+        mask: `(H, W)` bool.
+        photo: `(H, W, 3)` uint8.
+        feather: Half the width of the windows in which colours are compared, as a share of the longer side.
+
+    Returns:
+        `(H, W)` uint8, 0 and 255 farther than the feather's width from the edge.
+    """
+    small = _shrink_to_unit(photo)
+    radius = round(feather * max(small.shape))
+    if radius < 1:
+        return mask.astype(np.uint8) * np.uint8(255)
+    size = (small.shape[1], small.shape[0])
+    cut = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    coefficients = fit_local_linear(small, cut[..., None], radius, MATTE_EPSILON).enlarge(photo.shape[1::-1])
+    result = np.empty(mask.shape, np.uint8)
+    for rows in stripes(0, *mask.shape):
+        alpha = apply_coefficients(coefficients.part(rows), planes(photo[rows]) / np.float32(255))[0]
+        result[rows] = np.rint(np.clip((alpha - MATTE_NOISE) / (1 - 2 * MATTE_NOISE), 0, 1) * 255)
+    return result
 
 
 def feather_inside(mask: np.ndarray, radius: float) -> np.ndarray:
@@ -115,6 +144,10 @@ def shrink(photo: np.ndarray) -> np.ndarray:
     scale = min(1.0, WORKING_SIDE / max(photo.shape[:2]))
     size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
     return cv2.resize(photo, size, interpolation=cv2.INTER_AREA) if scale < 1 else photo
+
+
+def _shrink_to_unit(photo: np.ndarray) -> np.ndarray:
+    return shrink(photo).astype(np.float32) / 255
 
 
 def _resize(channel: np.ndarray, like: np.ndarray) -> np.ndarray:

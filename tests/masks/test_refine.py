@@ -7,7 +7,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import distance_transform_edt
 
 from backbones.errors import EditRealError
-from masks.refine import REFINEMENTS, SMALLEST_PART, clean, feather_inside, refine_mask
+from masks import enlarge
+from masks.refine import REFINEMENTS, SMALLEST_PART, clean, feather_inside, refine_mask, soften
 
 MASKS = arrays(bool, st.tuples(st.integers(3, 24), st.integers(3, 24)))
 
@@ -128,3 +129,51 @@ def test_a_feather_depends_on_what_is_near_the_mask_alone(
 def test_no_feather_is_a_hard_edge(radius: float) -> None:
     mask = np.eye(8, dtype=bool)
     assert np.array_equal(feather_inside(mask, radius), mask * np.uint8(255))
+
+
+def matte_photo(side: int = 160) -> tuple[np.ndarray, np.ndarray]:
+    """A disc on a ground of another colour, and each pixel's share of it, mixed over some pixels at the rim."""
+    y, x = np.mgrid[:side, :side]
+    share = np.clip((0.3 * side - np.hypot(x - 0.53 * side, y - 0.48 * side)) / 4 + 0.5, 0, 1)[..., None]
+    photo = share * (190, 60, 70) + (1 - share) * (70, 120, 80) + np.random.default_rng(0).normal(0, 2, (side, side, 3))
+    return photo.clip(0, 255).astype(np.uint8), share[..., 0]
+
+
+@pytest.mark.parametrize("grown", [-2, 0, 2])
+def test_a_softened_mask_is_each_pixels_share(grown: int) -> None:
+    photo, share = matte_photo()
+    kernel = np.ones((2 * abs(grown) + 1,) * 2, np.uint8)
+    mask = (cv2.erode if grown < 0 else cv2.dilate)((share > 0.5).astype(np.uint8), kernel) > 0
+    soft = soften(mask, photo, 0.03).astype(np.float32) / 255
+    rim = (share > 0) & (share < 1)
+    assert np.abs(soft - share)[rim].mean() < 0.7 * np.abs(mask - share)[rim].mean()
+    assert soft.dtype == np.float32 and np.corrcoef(soft[rim], share[rim])[0, 1] > 0.8
+
+
+@given(mask=MASKS, feather=st.floats(0.04, 0.3))
+def test_a_softened_mask_changes_near_its_edge_alone(mask: np.ndarray, feather: float) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (*mask.shape, 3)).astype(np.uint8)
+    reach = 2 * round(feather * max(mask.shape)) + 1
+    soft = soften(mask, photo, feather)
+    for value, expected in ((True, 255), (False, 0)):
+        far = (
+            distance_transform_edt(np.pad(mask == value, 1, mode="edge"))[1:-1, 1:-1] if (mask != value).any() else None
+        )
+        inside = mask == value if far is None else far > reach * 1.5
+        assert (soft[inside] == expected).all()
+
+
+@pytest.mark.parametrize("feather", [0.0, 0.001])
+def test_without_a_feather_the_mask_stays_hard(feather: float) -> None:
+    photo, share = matte_photo()
+    assert np.array_equal(soften(share > 0.5, photo, feather), (share > 0.5) * np.uint8(255))
+
+
+@pytest.mark.parametrize("stripe", [1, 5000])
+def test_refining_and_softening_in_stripes_leave_no_seams(stripe: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, disc = disc_photo(500, 450, radius=130)
+    mask = refine_mask(coarse(disc), photo, "grabcut")
+    soft = soften(mask, photo, 0.01)
+    monkeypatch.setattr(enlarge, "STRIPE", stripe)
+    assert np.array_equal(refine_mask(coarse(disc), photo, "grabcut"), mask)
+    assert np.array_equal(soften(mask, photo, 0.01), soft)
