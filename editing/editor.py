@@ -12,6 +12,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.view import View, look_at
+from editing.attempts import make_with_second_thoughts
 from editing.batches import edits_that_fit, in_batches
 from editing.captions import check_caption, check_captions
 from editing.finish import finish
@@ -217,9 +218,12 @@ class Editor:
     def _sample(
         self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], maps: AttentionMaps, progress: Progress
     ) -> list[EditResult]:
-        with progress.phase("edit", trajectory.steps) as callback:
-            sampled = sample_edits(self.backbone, trajectory, view, plans, maps, callback=callback)
-        return finish(self.backbone, trajectory, view, plans, maps, sampled)
+        def make(plans: Sequence[EditPlan]) -> list[EditResult]:
+            with progress.phase("edit", trajectory.steps) as callback:
+                sampled = sample_edits(self.backbone, trajectory, view, plans, maps, callback=callback)
+            return finish(self.backbone, trajectory, view, plans, maps, sampled)
+
+        return make_with_second_thoughts(make, plans)
 
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""

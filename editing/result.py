@@ -18,6 +18,23 @@ from inversion.trajectory import Trajectory
 
 
 @dataclass(frozen=True, eq=False)
+class Attempt:
+    """One way in which an edit was tried.
+
+    Attributes:
+        changes: Of the settings, beside those that the edit was asked for with.
+        trust: As in `EditResult`, like the next two.
+        metrics: The same.
+        warnings: The same.
+    """
+
+    changes: dict[str, Any]
+    trust: float | None
+    metrics: dict[str, float]
+    warnings: list[str]
+
+
+@dataclass(frozen=True, eq=False)
 class EditResult:
     """An edited photo and how it came about.
 
@@ -29,11 +46,14 @@ class EditResult:
         drawn: What it makes with the edit, at the model's size, before anything is composited.
         heat_maps: Where the model sees each word of the caption, L, the photo's size.
         trajectory: The inversion, for further edits.
-        metrics: See `verdict.measure`.
+        metrics: See `verdict.measure` and `signs.read_signs`.
         warnings: In plain words.
+        trust: How likely the edit came out, in [0, 1]; None for a model to whose edits nothing was fitted.
+        trouble: What seems to have gone wrong, see `verdict.trouble_of`; None where nothing has.
         settings: All that the edit was made with.
         photo: The photo.
         recipe: All that is needed to make it again.
+        attempts: All that were made, in order, where more than one was allowed; this is the best of them.
     """
 
     image: Image.Image
@@ -44,9 +64,12 @@ class EditResult:
     trajectory: Trajectory
     metrics: dict[str, float]
     warnings: list[str]
+    trust: float | None
+    trouble: str | None
     settings: dict[str, Any]
     photo: Photo
     recipe: Recipe
+    attempts: tuple[Attempt, ...] = ()
 
     def save(self, path: str | Path, *, overwrite: bool = False, recipe: bool = True) -> None:
         """Write the image, with the photo's EXIF and colour profile; see `saving.save_photo`.
