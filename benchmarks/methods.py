@@ -131,7 +131,7 @@ class Outcome:
         drawn: What the model drew, before compositing, `(h, w, 3)` uint8 at the model's size.
         seconds: That it took; what the edits of one photo share is divided among them.
         memory: The peak while it ran, in MiB, see `peak_memory`; NaN where it cannot be told.
-        signs: What an edit says of itself: its metrics, with `trust` where it has one; nothing of inpainting.
+        signs: What an edit says of itself, its metrics; nothing of inpainting.
     """
 
     image: np.ndarray
@@ -198,16 +198,10 @@ def run_method(
             drawn=np.asarray(result.drawn),
             seconds=seconds,
             memory=peak.mib,
-            signs=_signs(result),
+            signs=result.metrics if isinstance(result, EditResult) else {},
         )
         for result in results
     ]
-
-
-def _signs(result: EditResult | InpaintResult) -> dict[str, float]:
-    if isinstance(result, InpaintResult):
-        return {}
-    return result.metrics | ({} if result.trust is None else {"trust": result.trust})
 
 
 def _inpaint(editor: Editor, photo: Photo, edit: Edit, mask: np.ndarray | None, steps: int) -> InpaintResult:

@@ -111,7 +111,9 @@ def fit(judged: Judged, names: Sequence[str] = SIGNS) -> TrustModel:
     warn is the one that tells most of the failed from the good there.
     """
     values = np.array([[signs[name] for name in names] for signs in judged.signs])
-    means, scales = np.nanmean(values, 0), np.nanstd(values, 0).clip(min=1e-6)
+    known = [column[~np.isnan(column)] for column in values.T]
+    means, scales = (np.array([take(column) if column.size else 0 for column in known]) for take in (np.mean, np.std))
+    scales = np.where(scales > 0, scales, 1)
     plain = TrustModel(*(dict(zip(names, one.tolist(), strict=True)) for one in (means, scales, scales)), 0.0, 0.5)
     inputs = np.array([list(plain.standardized(signs).values()) for signs in judged.signs])
     regression = LogisticRegression(C=STRENGTH, max_iter=1000)

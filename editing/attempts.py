@@ -29,7 +29,7 @@ STRICTER: tuple[Mapping[str, Any], ...] = (
     {"mask_rule": "midrange", "mask_threshold": 0.65},
     {"mask_rule": "midrange", "emphasis": 1.5},
 )
-WIDER: tuple[Mapping[str, Any], ...] = ({"mask_threshold": 0.25}, {"mask_threshold": 0.1}, {"local_blend": False})
+WIDER: tuple[Mapping[str, Any], ...] = ({"mask_threshold": 0.25}, {"mask_threshold": 0.1})
 
 NEXT: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "faint": {"thing": FREER, "added": FREER, "default": STRONGER},
@@ -65,7 +65,7 @@ def _best(make: Make, plan: EditPlan, first: EditResult) -> EditResult:
         changes.append(change)
         results += make([_once(plan, settings)])
     attempts = tuple(
-        Attempt(dict(change), result.trust, result.metrics, result.warnings)
+        Attempt(dict(change), result.metrics, result.warnings)
         for change, result in zip(changes, results, strict=True)
     )
     return dataclasses.replace(max(results, key=worth), attempts=attempts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -108,7 +109,7 @@ def finish_one(
     seen = {"result": result, "mask": mask, "drawn": edited, "source": unedited.source, "working_mask": working_mask}
     metrics |= read_signs(backbone, view, plan, maps, **seen)
     model = TrustModel.of(backbone)
-    trust = None if model is None else model.trust(metrics)
+    metrics["trust"] = math.nan if model is None else model.trust(metrics)
     return EditResult(
         image=with_alpha(Image.fromarray(result), view.photo),
         mask=Image.fromarray(mask),
@@ -126,7 +127,6 @@ def finish_one(
             exact=plan.settings.exact,
             model=model,
         ),
-        trust=trust,
         trouble=trouble_of(metrics, model, local_blend=plan.settings.local_blend),
         settings=describe(backbone, trajectory, plan),
         photo=view.photo,

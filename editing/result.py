@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,11 @@ class Attempt:
 
     Attributes:
         changes: Of the settings, beside those that the edit was asked for with.
-        trust: As in `EditResult`, like the next two.
-        metrics: The same.
+        metrics: As in `EditResult`, with the trust.
         warnings: The same.
     """
 
     changes: dict[str, Any]
-    trust: float | None
     metrics: dict[str, float]
     warnings: list[str]
 
@@ -46,9 +45,8 @@ class EditResult:
         drawn: What it makes with the edit, at the model's size, before anything is composited.
         heat_maps: Where the model sees each word of the caption, L, the photo's size.
         trajectory: The inversion, for further edits.
-        metrics: See `verdict.measure` and `signs.read_signs`.
+        metrics: See `verdict.measure` and `signs.read_signs`; and `trust`, NaN where there is none.
         warnings: In plain words.
-        trust: How likely the edit came out, in [0, 1]; None for a model to whose edits nothing was fitted.
         trouble: What seems to have gone wrong, see `verdict.trouble_of`; None where nothing has.
         settings: All that the edit was made with.
         photo: The photo.
@@ -64,12 +62,17 @@ class EditResult:
     trajectory: Trajectory
     metrics: dict[str, float]
     warnings: list[str]
-    trust: float | None
     trouble: str | None
     settings: dict[str, Any]
     photo: Photo
     recipe: Recipe
     attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def trust(self) -> float | None:
+        """How likely the edit came out, in [0, 1]; None for a model to whose edits nothing was fitted."""
+        trust = self.metrics["trust"]
+        return None if math.isnan(trust) else trust
 
     def save(self, path: str | Path, *, overwrite: bool = False, recipe: bool = True) -> None:
         """Write the image, with the photo's EXIF and colour profile; see `saving.save_photo`.

@@ -230,4 +230,5 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
         "change_inside": ("change inside", "%"),
     }
     known = {key: value for key, value in metrics.items() if not math.isnan(value)}
-    return " · ".join(f"{label} {known[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in known)
+    parts = [f"{label} {known[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in known]
+    return " · ".join([f"trust {known['trust']:.0%}"] * ("trust" in known) + parts)
