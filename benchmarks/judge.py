@@ -21,7 +21,6 @@ from training.classifier import Classifier, classify
 from training.colors import color_masks
 from workshop.overlap import iou
 
-
 SIGN = "sign_"
 """What the names of those measures begin with that an edit takes of itself."""
 

@@ -6,9 +6,9 @@ r"""Fit the trust in an edit to the judgement of those who know the answer, and 
     python -m benchmarks.trust --train work/train/quality.csv --test work/test/quality.csv --out work/trust
 
 writes `trust.json` (what was fitted), `trust.md` (the tables) and `trust.png` (how likely edits came out, as they say
-themselves and as they did). `--write FOLDER` puts what was fitted into a model's `edit_real.json`. All rows of the train
-photos are fitted to, so that settings which make edits fail teach what failing looks like; of the test photos it is the
-product's own row alone.
+themselves and as they did). `--write FOLDER` puts what was fitted into a model's `edit_real.json`. All rows of the
+train photos are fitted to, so that settings which make edits fail teach what failing looks like; of the test photos it
+is the product's own row alone.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ def read_rows(path: Path, *, ours: bool) -> Judged:
     rows = [row for row in rows if row.get(f"{SIGN}mask_share")]
     if not rows:
         raise EditRealError(f"expected edits with their signs, got none in {path}; measure them again")
-    signs = [
-        {name.removeprefix(SIGN): _number(row[name]) for name in row if name.startswith(SIGN)} for row in rows
-    ]
+    signs = [{name.removeprefix(SIGN): _number(row[name]) for name in row if name.startswith(SIGN)} for row in rows]
     return Judged(rows, signs, [failures(row) for row in rows])
 
 

@@ -65,8 +65,7 @@ def _best(make: Make, plan: EditPlan, first: EditResult) -> EditResult:
         changes.append(change)
         results += make([_once(plan, settings)])
     attempts = tuple(
-        Attempt(dict(change), result.metrics, result.warnings)
-        for change, result in zip(changes, results, strict=True)
+        Attempt(dict(change), result.metrics, result.warnings) for change, result in zip(changes, results, strict=True)
     )
     return dataclasses.replace(max(results, key=worth), attempts=attempts)
 

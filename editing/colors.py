@@ -53,4 +53,4 @@ def share_of_color(pixels: np.ndarray, names: Sequence[str]) -> float:
 def to_lab(pixels: np.ndarray) -> np.ndarray:
     """`(N, 3)` uint8 to CIELAB `(N, 3)` float32, its lightness scaled by `LIGHTNESS`."""
     lab = cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
-    return np.asarray(lab * np.float32([LIGHTNESS, 1, 1]))
+    return np.asarray(lab * np.array([LIGHTNESS, 1, 1], np.float32))

@@ -132,10 +132,11 @@ def of_the_map(maps: AttentionMaps, words: Sequence[Word], spread: int, mask_sha
 
 
 def of_the_color(alignment: Alignment, photo: np.ndarray, result: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """How much of what was masked has a colour that the new caption brings, in the photo and in the result, in per cent.
+    """How many per cent of what was masked have a colour that the new caption brings.
 
     Returns:
-        `asked_color` and `asked_color_before`; NaN where no colour is asked for, or nothing is masked.
+        `asked_color` in the result and `asked_color_before` in the photo; NaN where no colour is asked for, or nothing
+        is masked.
     """
     named = [color for word in new_words(alignment) for part in word.key.split("-") if (color := color_named(part))]
     inside = np.flatnonzero(mask > 127)
@@ -147,7 +148,7 @@ def of_the_color(alignment: Alignment, photo: np.ndarray, result: np.ndarray, ma
 
 
 def of_the_detail(drawn: np.ndarray, source: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """`detail`, the edit's contrast from pixel to pixel under the mask as a power of two of the photo's: a smear has less.
+    """`detail`, the contrast of neighbouring pixels under the mask as a power of two of the photo's; a smear has less.
 
     Args:
         drawn: `(h, w, 3)` in [0, 1], what the model drew.

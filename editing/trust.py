@@ -1,4 +1,4 @@
-"""How far an edit can be trusted: the signs of how it came out, weighed by a logistic model that was fitted to edits."""
+"""How far an edit can be trusted: signs of how it came out, weighed by a logistic model that was fitted to edits."""
 
 from __future__ import annotations
 
@@ -50,8 +50,11 @@ class TrustModel:
             EditRealError: Something is missing, or is no number.
         """
         try:
-            tables = ({str(k): float(v) for k, v in content[name].items()} for name in ("means", "scales", "weights"))
-            return cls(*tables, float(content["bias"]), float(content["warn_below"]))
+            tables = {
+                name: {str(sign): float(value) for sign, value in content[name].items()}
+                for name in ("means", "scales", "weights")
+            }
+            return cls(**tables, bias=float(content["bias"]), warn_below=float(content["warn_below"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EditRealError(
                 f"expected a model's trust as means, scales, weights, bias and warn_below, got {error!r}; "

@@ -1,8 +1,8 @@
 """What the model itself says of an edit: whether it sees the new caption in the result rather than the old one.
 
 A diffusion model predicts a picture's noise better under the caption that is right (Li et al., "Your Diffusion Model
-is Secretly a Zero-Shot Classifier", ICCV 2023). Here the errors are weighted by the mask, since the rest of the frame is
-the photo's own, and photo and result get the same noise, so that their difference is the edit's.
+is Secretly a Zero-Shot Classifier", ICCV 2023). Here the errors are weighted by the mask, since the rest of the frame
+is the photo's own, and photo and result get the same noise, so that their difference is the edit's.
 """
 
 from __future__ import annotations

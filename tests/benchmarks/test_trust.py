@@ -106,4 +106,4 @@ def test_it_writes_tables_a_picture_and_the_models_numbers(tmp_path: Path) -> No
     assert TrustModel.from_json(written["trust"]) == TrustModel.from_json(json.loads((out / "trust.json").read_text()))
     assert "| swap | 40 |" in (out / "trust.md").read_text()
     assert np.asarray(Image.open(out / "trust.png").convert("L")).std() > 10
-    assert trust.SIGNS == tuple(written["trust"]["weights"])
+    assert tuple(written["trust"]["weights"]) == trust.SIGNS
