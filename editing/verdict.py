@@ -231,4 +231,5 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
     }
     known = {key: value for key, value in metrics.items() if not math.isnan(value)}
     parts = [f"{label} {known[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in known]
-    return " · ".join([f"trust {known['trust']:.0%}"] * ("trust" in known) + parts)
+    trust = [f"trust {known['trust']:.0%}"] if "trust" in known else []
+    return " · ".join(trust + parts)
