@@ -91,6 +91,7 @@ class Backbone:
         device: Where it computes. Networks that do not fit there wait in the machine's memory, see `memory`.
         zero_uncond: Whether zeros stand for the empty caption.
         words: The words of its captions by what they are for, such as flowers or colours, where the model says so.
+        trust: What was fitted to this model's edits, for `editing.trust.TrustModel`; None where nothing was.
         lock: Held by whoever runs the denoiser, and for as long as a control is on it.
     """
 
@@ -110,6 +111,7 @@ class Backbone:
     device: torch.device
     zero_uncond: bool = False
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    trust: Mapping[str, Any] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property

@@ -100,6 +100,7 @@ def build(found: Found, device: torch.device, dtype: torch.dtype) -> Backbone:
         guidance_scale=float(own.get("guidance_scale", found.family.guidance_scale)),
         device=device,
         words={kind: tuple(known) for kind, known in own.get("words", {}).items()},
+        trust=own.get("trust"),
     )
     settle(backbone, networks)
     return backbone

@@ -21,6 +21,9 @@ from training.classifier import Classifier, classify
 from training.colors import color_masks
 from workshop.overlap import iou
 
+SIGN = "sign_"
+"""What the names of those measures begin with that an edit takes of itself."""
+
 
 @dataclass(frozen=True, eq=False)
 class Judge:
@@ -42,6 +45,7 @@ def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> 
     Returns:
         `before_...` compares what the model drew with `ceiling`, `after_...` the composite with the photo, both where
         the edit's region is not; `..._pie_...` in PIE-Bench's definition. NaN where a measure does not apply.
+        `sign_...` is what the edit says of itself.
     """
     small = cv2.resize(edit.region.astype(np.float32), ceiling.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.5
     figures: dict[str, float] = {}
@@ -67,6 +71,7 @@ def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> 
         **judge.learned.measure(outcome.image, edit.photo, ~edit.region, edit.new_caption),
         "seconds": outcome.seconds,
         "memory": outcome.memory,
+        **{f"{SIGN}{name}": value for name, value in outcome.signs.items()},
     }
 
 

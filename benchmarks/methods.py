@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ast import literal_eval
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any
@@ -131,6 +131,7 @@ class Outcome:
         drawn: What the model drew, before compositing, `(h, w, 3)` uint8 at the model's size.
         seconds: That it took; what the edits of one photo share is divided among them.
         memory: The peak while it ran, in MiB, see `peak_memory`; NaN where it cannot be told.
+        signs: What an edit says of itself, its metrics; nothing of inpainting.
     """
 
     image: np.ndarray
@@ -138,6 +139,7 @@ class Outcome:
     drawn: np.ndarray
     seconds: float
     memory: float
+    signs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +198,7 @@ def run_method(
             drawn=np.asarray(result.drawn),
             seconds=seconds,
             memory=peak.mib,
+            signs=result.metrics if isinstance(result, EditResult) else {},
         )
         for result in results
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,10 +10,11 @@ import torch
 from backbones.loading import ModelSource, load_backbone
 from backbones.photo import PhotoSource, open_photo
 from backbones.view import look_at
+from editing.attempts import make_with_second_thoughts
 from editing.checks import check_request
 from editing.finish import finish
 from editing.maps import look_for_words
-from editing.plan import plan_edit
+from editing.plan import EditPlan, plan_edit
 from editing.result import EditResult
 from editing.sample import sample_edits
 from editing.settings import split_settings
@@ -63,6 +65,10 @@ def edit_real(
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
     maps = look_for_words(backbone, trajectory)  # 5. where the words are
-    with told.phase("edit", trajectory.steps) as callback:
-        sampled = sample_edits(backbone, trajectory, view, [plan], maps, callback=callback)  # 6. blended at every step
-    return finish(backbone, trajectory, view, [plan], maps, sampled)[0]  # 7. mask, composite, measures
+
+    def make(plans: Sequence[EditPlan]) -> list[EditResult]:
+        with told.phase("edit", trajectory.steps) as callback:
+            sampled = sample_edits(backbone, trajectory, view, plans, maps, callback=callback)  # 6. blended each step
+        return finish(backbone, trajectory, view, plans, maps, sampled)  # 7. mask, composite, measures
+
+    return make_with_second_thoughts(make, [plan])[0]  # 6 and 7 again where the verdict is bad, if that is asked for

@@ -13,6 +13,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.view import View, look_at
+from editing.attempts import make_with_second_thoughts
 from editing.batches import edits_that_fit, in_batches
 from editing.captions import check_caption, check_captions
 from editing.finish import finish
@@ -243,11 +244,14 @@ class Editor:
     def _sample(
         self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], source: Source, progress: Progress
     ) -> list[EditResult]:
-        with progress.phase("edit", trajectory.steps) as callback:
-            sampled = sample_edits(
-                self.backbone, trajectory, view, plans, source.maps, source_rows=source.rows, callback=callback
-            )
-        return finish(self.backbone, trajectory, view, plans, source.maps, sampled)
+        def make(plans: Sequence[EditPlan]) -> list[EditResult]:
+            with progress.phase("edit", trajectory.steps) as callback:
+                sampled = sample_edits(
+                    self.backbone, trajectory, view, plans, source.maps, source_rows=source.rows, callback=callback
+                )
+            return finish(self.backbone, trajectory, view, plans, source.maps, sampled)
+
+        return make_with_second_thoughts(make, plans)
 
     def _source_of(self, trajectory: Trajectory, maps: AttentionMaps | None = None) -> Source:
         """What was found out in edits of this trajectory before, with maps of the caller's own where given."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,9 @@ from editing.plan import EditPlan
 from editing.recipe import Recipe
 from editing.result import EditResult
 from editing.sample import Sampled
-from editing.verdict import measure, warn
+from editing.signs import read_signs
+from editing.trust import TrustModel
+from editing.verdict import measure, trouble_of, warn
 from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps
 from masks.composite import composite, enlarge_edit
@@ -51,7 +54,7 @@ def finish(
     unedited = draw_unedited(backbone, trajectory, sampled)
     heats = heat_images(maps, plans[0].alignment.source, view.photo, view.geometry)
     return [
-        finish_one(backbone, trajectory, view, plan, sampled, index, unedited, heats)
+        finish_one(backbone, trajectory, view, plan, maps, sampled, index, unedited, heats)
         for index, plan in enumerate(plans)
     ]
 
@@ -78,6 +81,7 @@ def finish_one(
     trajectory: Trajectory,
     view: View,
     plan: EditPlan,
+    maps: AttentionMaps,
     sampled: Sampled,
     index: int,
     unedited: Drawn,
@@ -93,17 +97,22 @@ def finish_one(
         part, unedited.source, edited, inside, keep_detail=plan.settings.keep_detail, texture=plan.texture
     )
     result = view.geometry.paste(composite(part, draw, inside), photo)
+    working_mask = place.working_mask(soft, unedited.ceiling)
     metrics = measure(
         working=to_unit(view.pixels[0]),
         ceiling=unedited.ceiling,
         guided=unedited.guided,
         source=unedited.source,
         edited=edited,
-        working_mask=place.working_mask(soft, unedited.ceiling),
+        working_mask=working_mask,
         photo=photo,
         result=result,
         mask=mask,
     )
+    seen = {"result": result, "mask": mask, "drawn": edited, "source": unedited.source, "working_mask": working_mask}
+    metrics |= read_signs(backbone, view, plan, maps, **seen)
+    model = TrustModel.of(backbone)
+    metrics["trust"] = math.nan if model is None else model.trust(metrics)
     return EditResult(
         image=with_alpha(Image.fromarray(result), view.photo),
         mask=Image.fromarray(mask),
@@ -119,7 +128,9 @@ def finish_one(
             local_blend=plan.settings.local_blend,
             reweighted=bool(plan.settings.reweight),
             exact=plan.settings.exact,
+            model=model,
         ),
+        trouble=trouble_of(metrics, model, local_blend=plan.settings.local_blend),
         settings=describe(backbone, trajectory, plan),
         photo=view.photo,
         recipe=Recipe.of(backbone, trajectory, plan),
@@ -137,6 +148,7 @@ def describe(backbone: Backbone, trajectory: Trajectory, plan: EditPlan) -> dict
         "guidance_scale": trajectory.guidance_scale,
         **trajectory.report,
         **{field.name: getattr(plan.settings, field.name) for field in dataclasses.fields(plan.settings)},
+        "kind": plan.kind,
         "texture": plan.texture,
         "source_words": [word.text for word in plan.region.source_words],
         "target_words": [word.text for word in plan.region.target_words],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,10 +12,11 @@ from backbones.geometry import plan_geometry
 from backbones.loading import ModelSource, load_backbone
 from backbones.photo import Photo, open_photo
 from backbones.pixels import to_image
+from editing.attempts import make_with_second_thoughts
 from editing.captions import check_caption
 from editing.finish import finish
 from editing.maps import look_for_words
-from editing.plan import plan_edit
+from editing.plan import EditPlan, plan_edit
 from editing.result import EditResult
 from editing.sample import sample_edits
 from editing.settings import split_settings
@@ -49,9 +51,13 @@ def edit_generated(
     trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)
     view = look_again(trajectory, photo)
     maps = look_for_words(backbone, trajectory)
-    with told.phase("edit", trajectory.steps) as callback:
-        sampled = sample_edits(backbone, trajectory, view, [plan], maps, callback=callback)
-    return finish(backbone, trajectory, view, [plan], maps, sampled)[0]
+
+    def make(plans: Sequence[EditPlan]) -> list[EditResult]:
+        with told.phase("edit", trajectory.steps) as callback:
+            sampled = sample_edits(backbone, trajectory, view, plans, maps, callback=callback)
+        return finish(backbone, trajectory, view, plans, maps, sampled)
+
+    return make_with_second_thoughts(make, [plan])[0]
 
 
 def generate(

@@ -10,6 +10,8 @@ from backbones.backbone import Backbone
 from editing.align import Alignment, align_captions, only_colors_change, reweighted_words
 from editing.captions import check_caption
 from editing.controls import CONTROLS
+from editing.kind import POLICY, fill_in, kind_of
+from editing.propose import COLORS
 from editing.region import EditRegion, find_region
 from editing.settings import EditSettings
 
@@ -21,14 +23,18 @@ class EditPlan:
     Attributes:
         alignment: Which words answer to which.
         region: The words and masks that say where the edit takes place.
-        settings: How it is made.
+        settings: How it is made, with those that its kind chooses.
         steps: Of the schedule.
+        kind: What the edit is about, a key of `kind.KINDS`.
+        asked: The settings as they were handed over.
     """
 
     alignment: Alignment
     region: EditRegion
     settings: EditSettings
     steps: int
+    kind: str
+    asked: EditSettings
 
     @property
     def texture(self) -> float:
@@ -63,7 +69,10 @@ def plan_edit(
     check_caption(caption, "caption")
     check_caption(new_caption, "new caption")
     alignment = align_captions(backbone.parse(caption), backbone.parse(new_caption))
-    plan = EditPlan(alignment, find_region(alignment, settings, photo_size), settings, steps)
+    colors = backbone.words.get(COLORS, ())
+    kind = settings.kind or kind_of(alignment, weighed=bool(settings.reweight), colors=colors)
+    chosen = fill_in(settings, POLICY.get(kind, {}))
+    plan = EditPlan(alignment, find_region(alignment, chosen, photo_size), chosen, steps, kind, asked=settings)
     side = backbone.image_size // backbone.vae_factor
     CONTROLS[settings.control]([plan], backbone.sites(side, side), torch.device("cpu"))  # made to see whether it can be
     return plan

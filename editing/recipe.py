@@ -22,6 +22,7 @@ from backbones.option import PICTURE, check_number, comparable, described
 from backbones.photo import MAX_PIXELS
 from backbones.xmp import MOST_BYTES, read_text
 from editing.captions import check_caption
+from editing.kind import POLICY
 from editing.plan import EditPlan
 from editing.settings import EditSettings, InversionSettings, split_settings
 from editing.version import __version__
@@ -131,7 +132,9 @@ def _settings_of(backbone: Backbone, trajectory: Trajectory, plan: EditPlan) -> 
     plain = {name: _plain(value) for name, value in vars(plan.settings).items() if name not in MASKS}
     defaults = {name: _plain(value) for name, value in vars(EditSettings()).items()}
     changed = {name: value for name, value in plain.items() if comparable(value) != comparable(defaults[name])}
-    return {**_inversion_of(backbone, trajectory), **changed}
+    # What a kind chooses is written down, so that it is made again whatever a kind chooses by then.
+    pinned = {"kind": "plain"} if POLICY.get(plan.kind) else {}
+    return {**_inversion_of(backbone, trajectory), **changed, **pinned}
 
 
 def _inversion_of(backbone: Backbone, trajectory: Trajectory) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,21 @@ from inversion.trajectory import Trajectory
 
 
 @dataclass(frozen=True, eq=False)
+class Attempt:
+    """One way in which an edit was tried.
+
+    Attributes:
+        changes: Of the settings, beside those that the edit was asked for with.
+        metrics: As in `EditResult`, with the trust.
+        warnings: The same.
+    """
+
+    changes: dict[str, Any]
+    metrics: dict[str, float]
+    warnings: list[str]
+
+
+@dataclass(frozen=True, eq=False)
 class EditResult:
     """An edited photo and how it came about.
 
@@ -29,11 +45,13 @@ class EditResult:
         drawn: What it makes with the edit, at the model's size, before anything is composited.
         heat_maps: Where the model sees each word of the caption, L, the photo's size.
         trajectory: The inversion, for further edits.
-        metrics: See `verdict.measure`.
+        metrics: See `verdict.measure` and `signs.read_signs`; and `trust`, NaN where there is none.
         warnings: In plain words.
+        trouble: What seems to have gone wrong, see `verdict.trouble_of`; None where nothing has.
         settings: All that the edit was made with.
         photo: The photo.
         recipe: All that is needed to make it again.
+        attempts: All that were made, in order, where more than one was allowed; this is the best of them.
     """
 
     image: Image.Image
@@ -44,9 +62,17 @@ class EditResult:
     trajectory: Trajectory
     metrics: dict[str, float]
     warnings: list[str]
+    trouble: str | None
     settings: dict[str, Any]
     photo: Photo
     recipe: Recipe
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def trust(self) -> float | None:
+        """How likely the edit came out, in [0, 1]; None for a model to whose edits nothing was fitted."""
+        trust = self.metrics["trust"]
+        return None if math.isnan(trust) else trust
 
     def save(self, path: str | Path, *, overwrite: bool = False, recipe: bool = True) -> None:
         """Write the image, with the photo's EXIF and colour profile; see `saving.save_photo`.

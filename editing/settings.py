@@ -40,6 +40,12 @@ def _refinements() -> Collection[str]:
     return REFINEMENTS
 
 
+def _kinds() -> Collection[str]:
+    from editing.kind import KINDS
+
+    return KINDS
+
+
 def _inpaintings() -> Collection[str]:
     from editing.inpaint import INPAINTINGS
 
@@ -204,6 +210,23 @@ class EditSettings:
         least=0,
         most=1,
         none="the unconditional caption alone",
+    )
+    kind: str | None = option(
+        None,
+        help="what the edit is about, by which settings are chosen that are left at their defaults; `plain` leaves "
+        "them all there",
+        group="policy",
+        choices=_kinds,
+        none="what the captions tell",
+    )
+    attempts: int = option(
+        1,
+        help="how often the edit is made at most, each time with other settings, until its verdict is good; the best "
+        "is taken",
+        group="policy",
+        least=1,
+        most=5,
+        whole=True,
     )
 
     def __post_init__(self) -> None:

@@ -9,11 +9,13 @@ from difflib import get_close_matches
 import numpy as np
 
 from backbones.text import Caption
-from editing.align import Alignment
+from editing.align import Alignment, new_words
+from editing.trust import TrustModel
 
 FAR_UNDER_CEILING = 3.0  # dB
 NEARLY_ALL = 0.95  # share of the frame
 NO_CHANGE = 1.0  # per cent of the full range
+OF_THE_MASK = ("one_thing", "stands_out", "beyond_map", "outside_psnr", "mask_share")  # signs of where an edit is
 
 
 def psnr(image: np.ndarray, reference: np.ndarray, where: np.ndarray | None = None) -> float:
@@ -88,16 +90,18 @@ def warn(
     local_blend: bool = True,
     reweighted: bool = False,
     exact: bool = True,
+    model: TrustModel | None = None,
 ) -> list[str]:
     """Warnings in plain words; an empty list where nothing looks wrong.
 
     Args:
-        metrics: From `measure`.
+        metrics: From `measure` and `signs.read_signs`.
         alignment: Of the two captions.
         known_words: What the model was trained on, where that is known.
         local_blend: Whether a mask was asked for at all.
         reweighted: Whether the weight of a word is what was asked for.
         exact: Whether the source was replayed, so that how guided sampling does without that does not matter.
+        model: That weighs the signs, where there is one.
     """
     warnings = warn_of_captions([alignment.source, alignment.target], known_words)
     if not exact and metrics["reconstruction_psnr"] < metrics["ceiling_psnr"] - FAR_UNDER_CEILING:
@@ -114,7 +118,65 @@ def warn(
         warnings.append(
             "the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word"
         )
+    elif sign := _worst_sign(metrics, model):
+        warnings.append(_said_of(sign, metrics, alignment))
     return warnings
+
+
+def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_blend: bool = True) -> str | None:
+    """What seems to have gone wrong with an edit: `empty`, `wide` (of its mask) or `faint`; None where nothing has.
+
+    Args:
+        metrics: From `measure` and `signs.read_signs`.
+        model: That weighs the signs, where there is one.
+        local_blend: Whether a mask was asked for at all.
+    """
+    if metrics["mask_share"] == 0:
+        return "empty"
+    if local_blend and metrics["mask_share"] >= 100 * NEARLY_ALL:
+        return "wide"
+    if metrics["change_inside"] < NO_CHANGE:
+        return "faint"
+    sign = _worst_sign(metrics, model)
+    return None if sign is None else "wide" if sign in OF_THE_MASK else "faint"
+
+
+def _worst_sign(metrics: Mapping[str, float], model: TrustModel | None) -> str | None:
+    """The sign that speaks most against an edit that is not to be trusted; None where it is, or nothing was edited."""
+    if metrics["mask_share"] == 0 or model is None or model.trust(metrics) >= model.warn_below:
+        return None
+    parts = model.parts(metrics)
+    return min(parts, key=lambda name: parts[name])
+
+
+def _said_of(sign: str, metrics: Mapping[str, float], alignment: Alignment) -> str:
+    """A sign that speaks against an edit in plain words, and what to try."""
+    new = " ".join(word.text for word in new_words(alignment)) or "what was asked"
+    value = metrics[sign]
+    if sign == "one_thing":
+        return (
+            f"the mask is in pieces, of which the largest holds {value:.0f} %, so it may have taken other things too; "
+            "look at the mask, name blend_words or paint an exclude_mask"
+        )
+    if sign in OF_THE_MASK:
+        return (
+            "the words' map hardly tells a thing from its ground, so the mask may have missed it or taken the "
+            "background; look at the mask, name blend_words, or paint an include_mask or exclude_mask"
+        )
+    if sign == "asked_color":
+        return (
+            f"only {value:.0f} % of what was masked came out {new}; raise emphasis or guidance_scale, or lower "
+            "self_replace"
+        )
+    if sign == "detail":
+        return (
+            "what was drawn has another sharpness than the photo, as a smear has; keep more of the photo with a higher "
+            "self_replace, or take another word"
+        )
+    return (
+        f"the model itself hardly sees {new!r} in the result; raise emphasis or guidance_scale, lower self_replace, or "
+        "allow attempts=3"
+    )
 
 
 def _why_empty(alignment: Alignment, local_blend: bool, reweighted: bool) -> str:
@@ -168,4 +230,6 @@ def format_metrics(metrics: Mapping[str, float]) -> str:
         "change_inside": ("change inside", "%"),
     }
     known = {key: value for key, value in metrics.items() if not math.isnan(value)}
-    return " · ".join(f"{label} {known[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in known)
+    parts = [f"{label} {known[key]:.1f} {unit}" for key, (label, unit) in units.items() if key in known]
+    trust = [f"trust {known['trust']:.0%}"] if "trust" in known else []
+    return " · ".join(trust + parts)

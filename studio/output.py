@@ -52,6 +52,11 @@ def write(
 def report(result: EditResult, out: Path) -> None:
     """Prints the verdict on an edit."""
     typer.echo(f"wrote {out}: {format_metrics(result.metrics)}")
+    if len(result.attempts) > 1:
+        for number, attempt in enumerate(result.attempts, start=1):
+            taken = ", which was taken" if attempt.metrics is result.metrics else ""
+            changes = ", ".join(f"{name} {value}" for name, value in attempt.changes.items()) or "as asked"
+            typer.echo(f"attempt {number}, {changes}{taken}: {format_metrics(attempt.metrics)}")
     for warning in result.warnings:
         typer.echo(f"warning: {warning}", err=True)
 

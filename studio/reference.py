@@ -79,11 +79,12 @@ def values_text(description: Option) -> str:
 
 
 def explain(description: Option) -> Iterator[str]:
-    """A line for each choice whose registry holds a function: the first sentence of its docstring."""
+    """A line for each choice: what its registry says, or the first sentence of the docstring of what that holds."""
     registry = description.names()
     if isinstance(registry, Mapping):
-        for name, function in registry.items():
-            yield f"- `{name}`: {(inspect.getdoc(function) or '').partition(chr(10) * 2)[0].replace(chr(10), ' ')}"
+        for name, held in registry.items():
+            text = held if isinstance(held, str) else inspect.getdoc(held) or ""
+            yield f"- `{name}`: {text.partition(chr(10) * 2)[0].replace(chr(10), ' ')}"
 
 
 def values_section() -> str:

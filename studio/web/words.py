@@ -83,19 +83,20 @@ def finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
 
 
 _MEASURES = {
-    "mask_share": ("Edited", "% of the photo"),
-    "change_inside": ("Change there", "% of the full range"),
-    "ceiling_psnr": ("What the model can draw of the photo", "dB"),
-    "outside_psnr": ("Surroundings before they are put back", "dB"),
-    "reconstruction_psnr": ("Guided sampling without replay", "dB"),
+    "trust": ("How likely it came out as asked", "{:.0%}"),
+    "mask_share": ("Edited", "{:.1f} % of the photo"),
+    "change_inside": ("Change there", "{:.1f} % of the full range"),
+    "ceiling_psnr": ("What the model can draw of the photo", "{:.1f} dB"),
+    "outside_psnr": ("Surroundings before they are put back", "{:.1f} dB"),
+    "reconstruction_psnr": ("Guided sampling without replay", "{:.1f} dB"),
 }
 
 
 def measures(metrics: Mapping[str, float]) -> str:
     """The figures of an edit as a list."""
     rows = [
-        f"<div><dt>{label}</dt><dd>{metrics[key]:.1f} {unit}</dd></div>"
-        for key, (label, unit) in _MEASURES.items()
+        f"<div><dt>{label}</dt><dd>{form.format(metrics[key])}</dd></div>"
+        for key, (label, form) in _MEASURES.items()
         if key in metrics and not math.isnan(metrics[key])
     ]
     return f"<details><summary>Figures</summary><dl class='measures'>{''.join(rows)}</dl></details>"

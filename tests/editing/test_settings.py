@@ -199,7 +199,7 @@ def test_other_masks_are_other_settings() -> None:
 
 
 def test_every_setting_says_what_it_does() -> None:
-    groups = {"inversion", "attention", "mask", "composite", "inpainting"}
+    groups = {"inversion", "attention", "mask", "composite", "policy", "inpainting"}
     for kind in KINDS:
         assert list(described(kind)) == [field.name for field in fields(kind)]
         for name, description in described(kind).items():

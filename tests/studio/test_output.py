@@ -10,7 +10,10 @@ import torch
 
 from backbones.errors import EditRealError
 from backbones.photo import Photo, open_photo
-from studio.output import check_targets, read_dtype
+from editing import attempts
+from editing.editor import Editor
+from studio.output import check_targets, read_dtype, report
+from tests.editing.edits import edit, picture
 
 
 @pytest.fixture
@@ -41,3 +44,19 @@ def test_number_formats() -> None:
     assert [read_dtype(name) for name in ("float16", "bfloat16", None)] == [torch.float16, torch.bfloat16, None]
     with pytest.raises(EditRealError, match=r"^expected a dtype among float32, bfloat16, float16, got 'int8'$"):
         read_dtype("int8")
+
+
+@pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+def test_all_attempts_are_told_with_the_one_that_was_taken(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(attempts, "NEXT", {"empty": {"default": ({"emphasis": 4.0},)}})
+    report(edit(editor, picture(), blend_words=(), attempts=3), Path("rose.png"))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "wrote rose.png",
+        "attempt 1, as asked, which was taken",
+        "attempt 2, emphasis 4.0",
+    ]
+    report(edit(editor, picture()), Path("rose.png"))
+    assert len(capsys.readouterr().out.splitlines()) == 1

@@ -1,0 +1,91 @@
+"""Second thoughts: an edit whose verdict is bad is made again with other settings, and the best is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from editing.kind import POLICY, fill_in
+from editing.plan import EditPlan
+from editing.result import Attempt, EditResult
+
+Make = Callable[[Sequence[EditPlan]], list[EditResult]]
+"""Samples plans in one batch and finishes them."""
+
+STRONGER: tuple[Mapping[str, Any], ...] = (
+    {"emphasis": 4.0},
+    {"emphasis": 4.0, "self_replace": 0.2},
+    {"emphasis": 4.0, "self_replace": 0.0, "cross_replace": 0.4},
+)
+FREER: tuple[Mapping[str, Any], ...] = (
+    {"self_replace": 0.2, "cross_replace": 0.4},
+    {"self_replace": 0.0, "cross_replace": 0.2},
+    {"control": "refine", "self_replace": 0.2},
+)
+STRICTER: tuple[Mapping[str, Any], ...] = (
+    {"mask_rule": "midrange"},
+    {"mask_rule": "midrange", "mask_threshold": 0.65},
+    {"mask_rule": "midrange", "emphasis": 1.5},
+)
+WIDER: tuple[Mapping[str, Any], ...] = ({"mask_threshold": 0.25}, {"mask_threshold": 0.1})
+
+NEXT: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] = {
+    "faint": {"thing": FREER, "added": FREER, "default": STRONGER},
+    "wide": {"default": STRICTER},
+    "empty": {"default": WIDER},
+}
+"""By what went wrong, see `verdict.trouble_of`, and by the kind of edit: what is tried one after another."""
+
+
+def make_with_second_thoughts(make: Make, plans: Sequence[EditPlan]) -> list[EditResult]:
+    """The best attempt at each of a batch of edits; those that need no other are made once, all together.
+
+    Only settings of the edit change from one attempt to the next, so that the inversion serves them all.
+    """
+    firsts = make([_once(plan, plan.settings) for plan in plans])
+    return [
+        first if plan.settings.attempts == 1 else _best(make, plan, first)
+        for plan, first in zip(plans, firsts, strict=True)
+    ]
+
+
+def _best(make: Make, plan: EditPlan, first: EditResult) -> EditResult:
+    changes: list[Mapping[str, Any]] = [{}]
+    results = [first]
+    tried = {plan.settings}
+    for change in _to_try(plan, first):
+        settings = fill_in(plan.asked, {**POLICY.get(plan.kind, {}), **change})
+        if len(results) == plan.settings.attempts or results[-1].trouble is None:
+            break
+        if settings in tried:  # it was set by hand
+            continue
+        tried.add(settings)
+        changes.append(change)
+        results += make([_once(plan, settings)])
+    attempts = tuple(
+        Attempt(dict(change), result.metrics, result.warnings) for change, result in zip(changes, results, strict=True)
+    )
+    return dataclasses.replace(max(results, key=worth), attempts=attempts)
+
+
+def _to_try(plan: EditPlan, first: EditResult) -> Sequence[Mapping[str, Any]]:
+    """What is tried next, by what went wrong first."""
+    if first.trouble is None:
+        return ()
+    by_kind = NEXT[first.trouble]
+    return by_kind.get(plan.kind, by_kind["default"])
+
+
+def worth(result: EditResult) -> tuple[float, float]:
+    """How good an attempt is, by its trust; where there is none, by whether something is wrong and what is seen."""
+    if result.trust is not None:
+        return result.trust, 0.0
+    seen = result.metrics["seen_more"]
+    return float(result.trouble is None), -math.inf if math.isnan(seen) else seen
+
+
+def _once(plan: EditPlan, settings: Any) -> EditPlan:
+    """The plan with other settings, of which one attempt is made; its recipe makes that one again."""
+    return dataclasses.replace(plan, settings=dataclasses.replace(settings, attempts=1))

@@ -1,0 +1,175 @@
+"""What tells whether an edit came out, measured without anyone who knows the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from backbones.backbone import Backbone
+from backbones.pixels import to_pixels
+from backbones.text import Word
+from backbones.view import View
+from editing.align import Alignment, new_words
+from editing.colors import color_named, share_of_color
+from editing.plan import EditPlan
+from editing.witness import gains, noise_errors
+from masks.aggregate import AttentionMaps, normalize, word_heat
+from masks.binarize import otsu_threshold
+from masks.user_mask import shares
+
+MOST_PIXELS = 20_000  # that colours are counted in
+
+
+def read_signs(
+    backbone: Backbone,
+    view: View,
+    plan: EditPlan,
+    maps: AttentionMaps,
+    *,
+    result: np.ndarray,
+    mask: np.ndarray,
+    drawn: np.ndarray,
+    source: np.ndarray,
+    working_mask: np.ndarray,
+) -> dict[str, float]:
+    """All signs of one edit, by name; NaN for those that do not apply to it.
+
+    Args:
+        backbone: The model.
+        view: Of the photo.
+        plan: Of the edit.
+        maps: The attention of the old caption over the photo.
+        result: The edited photo, `(H, W, 3)` uint8.
+        mask: `(H, W)` uint8.
+        drawn: What the model drew, `(h, w, 3)` in [0, 1].
+        source: What it draws of the photo, the same.
+        working_mask: `(h, w)` bool.
+    """
+    share, photo = float((view.geometry.crop(mask) > 0).mean()), np.asarray(view.photo.image)
+    return {
+        **what_the_model_sees(backbone, view, plan.alignment, Image.fromarray(result), mask),
+        **of_the_mask(mask),
+        **of_the_map(maps, plan.region.source_words, plan.settings.mask_spread, share),
+        **of_the_color(plan.alignment, photo, result, mask),
+        **of_the_detail(drawn, source, working_mask),
+    }
+
+
+def what_the_model_sees(
+    backbone: Backbone, view: View, alignment: Alignment, image: Image.Image, mask: np.ndarray
+) -> dict[str, float]:
+    """The model asked of photo and result, under the mask, which caption it sees there.
+
+    Args:
+        backbone: The model.
+        view: Of the photo.
+        alignment: Of the two captions.
+        image: The result, of the photo's size.
+        mask: `(H, W)` uint8.
+
+    Returns:
+        `seen`, by how many per cent the new caption predicts the result's noise better than the old one does;
+        `seen_more`, by how many per cent points that is more than of the photo; `plausible`, by how many per cent the
+        result's noise is predicted better under its caption than the photo's under its own. NaN where the mask is
+        empty, and `seen` and `seen_more` where the captions say the same.
+    """
+    height, width = view.latents.shape[-2:]
+    weight = torch.from_numpy(shares(view.geometry.crop(mask) / 255, height, width))
+    if not weight.sum() > 0:
+        return dict.fromkeys(("seen", "seen_more", "plausible"), math.nan)
+    edited = backbone.encode(to_pixels(dataclasses.replace(view.photo, image=image.convert("RGB")), view.geometry))
+    pictures = torch.cat([view.latents.to(edited), edited])
+    errors = noise_errors(backbone, pictures, (alignment.source, alignment.target), weight)
+    before, after = (100 * gain for gain in gains(errors))
+    old, new = errors[:, 0, 0].mean(), errors[:, 1, 1].mean()
+    alike = alignment.changes_nothing
+    return {
+        "seen": math.nan if alike else after,
+        "seen_more": math.nan if alike else after - before,
+        "plausible": 100 * float(1 - new / old.clamp(min=1e-12)),
+    }
+
+
+def of_the_mask(mask: np.ndarray) -> dict[str, float]:
+    """`one_thing`, the per cent of the mask that its largest connected part holds; NaN where it is empty."""
+    small = _small(mask) > 127
+    if not small.any():
+        return {"one_thing": math.nan}
+    _, _, stats, _ = cv2.connectedComponentsWithStats(small.astype(np.uint8), connectivity=8)
+    return {"one_thing": 100 * float(stats[1:, cv2.CC_STAT_AREA].max() / small.sum())}
+
+
+def of_the_map(maps: AttentionMaps, words: Sequence[Word], spread: int, mask_share: float) -> dict[str, float]:
+    """How clearly the words' map tells a thing from its ground, and how the mask's share of the frame suits it.
+
+    Args:
+        maps: Of the caption over the photo.
+        words: That say where the edit takes place.
+        spread: How often their heat is carried along self-attention.
+        mask_share: Of what the model sees, in [0, 1].
+
+    Returns:
+        `stands_out`, the per cent of the map's variance that its best cut explains (Otsu 1979); `beyond_map`, the
+        mask's share as a power of two of the map's own, 0 where they are alike. NaN where no word says so.
+    """
+    positions = [position for word in words for position in word.positions]
+    if not positions or mask_share == 0:
+        return {"stands_out": math.nan, "beyond_map": math.nan}
+    heat = normalize(word_heat(maps, positions, spread=spread).float().cpu())
+    inside = heat > otsu_threshold(heat)
+    share, variance = float(inside.float().mean()), float(heat.var(unbiased=False))
+    if not 0 < share < 1 or variance == 0:
+        return {"stands_out": 0.0, "beyond_map": math.nan}
+    between = share * (1 - share) * float(heat[inside].mean() - heat[~inside].mean()) ** 2
+    own = float(heat.mean())  # of a map of zeros and ones the share itself
+    return {"stands_out": 100 * between / variance, "beyond_map": math.log2(mask_share / own)}
+
+
+def of_the_color(alignment: Alignment, photo: np.ndarray, result: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """How many per cent of what was masked have a colour that the new caption brings.
+
+    Returns:
+        `asked_color` in the result and `asked_color_before` in the photo; NaN where no colour is asked for, or nothing
+        is masked.
+    """
+    named = [color for word in new_words(alignment) for part in word.key.split("-") if (color := color_named(part))]
+    inside = np.flatnonzero(mask > 127)
+    if not named or not len(inside):
+        return {"asked_color": math.nan, "asked_color_before": math.nan}
+    inside = inside[:: math.ceil(len(inside) / MOST_PIXELS)]
+    after, before = (100 * share_of_color(image.reshape(-1, 3)[inside], named) for image in (result, photo))
+    return {"asked_color": after, "asked_color_before": before}
+
+
+def of_the_detail(drawn: np.ndarray, source: np.ndarray, mask: np.ndarray) -> dict[str, float]:
+    """`detail`, the contrast of neighbouring pixels under the mask as a power of two of the photo's; a smear has less.
+
+    Args:
+        drawn: `(h, w, 3)` in [0, 1], what the model drew.
+        source: What it draws of the photo, the same.
+        mask: `(h, w)` bool.
+    """
+    if not mask.any():
+        return {"detail": math.nan}
+    new, old = (_gradients(image)[mask].mean() for image in (drawn, source))
+    return {"detail": math.log2((new + 1e-4) / (old + 1e-4))}
+
+
+def _gradients(image: np.ndarray) -> np.ndarray:
+    gray = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2GRAY)
+    return np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1))
+
+
+def _small(mask: np.ndarray, side: int = 256) -> np.ndarray:
+    """The mask no larger than `side`, so that specks of a large photo are no parts."""
+    scale = side / max(mask.shape)
+    if scale >= 1:
+        return mask
+    size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
+    return cv2.resize(mask, size, interpolation=cv2.INTER_AREA)

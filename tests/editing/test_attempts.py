@@ -1,0 +1,135 @@
+"""Second thoughts: other settings are tried while the verdict is bad, and the best attempt is taken."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backbones.backbone import Backbone
+from editing import attempts
+from editing import editor as editing
+from editing.attempts import NEXT, make_with_second_thoughts, worth
+from editing.edit import edit_real
+from editing.editor import Editor
+from editing.kind import KINDS, fill_in
+from editing.plan import EditPlan, plan_edit
+from editing.result import EditResult
+from editing.settings import EditSettings
+from tests.editing.edits import CAPTION, NEW, edit, picture
+
+pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+
+NAN = float("nan")
+TABLE: dict[str, Any] = {"faint": {"default": ({"emphasis": 3.0}, {"emphasis": 5.0, "self_replace": 0.1})}}
+
+
+@pytest.fixture
+def first(editor: Editor) -> EditResult:
+    return edit(editor, picture())
+
+
+@pytest.fixture
+def made(first: EditResult, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, list[EditSettings]]]:
+    """What comes of a plan where the attempts, in turn, have these verdicts, and with which settings they were made."""
+    monkeypatch.setattr(attempts, "NEXT", TABLE)
+
+    def run(
+        backbone: Backbone, verdicts: Sequence[tuple[float, str | None]], **options: Any
+    ) -> tuple[EditResult, list[EditSettings]]:
+        asked: list[EditSettings] = []
+
+        def make(plans: Sequence[EditPlan]) -> list[EditResult]:
+            results = []
+            for plan in plans:
+                trust, trouble = verdicts[len(asked)]
+                asked.append(plan.settings)
+                results.append(dataclasses.replace(first, metrics={**first.metrics, "trust": trust}, trouble=trouble))
+            return results
+
+        plan = plan_edit(backbone, CAPTION, NEW, (40, 48), EditSettings(**options), steps=3)
+        return make_with_second_thoughts(make, [plan])[0], asked
+
+    return run
+
+
+def test_a_good_verdict_is_taken_at_once(backbone: Backbone, made: Callable[..., Any]) -> None:
+    result, asked = made(backbone, [(0.9, None)], attempts=3)
+    assert asked == [EditSettings()] and result.trust == 0.9
+    assert [one.changes for one in result.attempts] == [{}]
+
+
+def test_the_best_of_all_is_taken_with_what_was_tried(backbone: Backbone, made: Callable[..., Any]) -> None:
+    result, asked = made(backbone, [(0.2, "faint"), (0.4, "faint"), (0.3, "faint")], attempts=5)
+    assert asked == [EditSettings(), EditSettings(emphasis=3.0), EditSettings(emphasis=5.0, self_replace=0.1)]
+    assert result.trust == 0.4
+    assert [one.metrics["trust"] for one in result.attempts] == [0.2, 0.4, 0.3]
+    assert [one.changes for one in result.attempts][1:] == list(TABLE["faint"]["default"])
+
+
+def test_there_are_no_more_than_were_allowed_or_are_needed(backbone: Backbone, made: Callable[..., Any]) -> None:
+    bad = [(0.1, "faint")] * 3
+    assert len(made(backbone, bad, attempts=2)[1]) == 2
+    assert len(made(backbone, bad, attempts=1)[1]) == 1
+    assert made(backbone, bad, attempts=1)[0].attempts == ()
+    assert len(made(backbone, [(0.1, "faint"), (0.8, None), (0.9, None)], attempts=3)[1]) == 2
+
+
+def test_what_was_set_by_hand_is_not_tried_otherwise(backbone: Backbone, made: Callable[..., Any]) -> None:
+    _, asked = made(backbone, [(0.1, "faint")] * 3, attempts=3, emphasis=1.5)
+    assert asked == [EditSettings(emphasis=1.5), EditSettings(emphasis=1.5, self_replace=0.1)]
+
+
+def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
+    def of(trust: float, trouble: str | None, seen_more: float) -> EditResult:
+        return dataclasses.replace(first, trouble=trouble, metrics={"trust": trust, "seen_more": seen_more})
+
+    ordered = [of(NAN, "faint", NAN), of(NAN, "faint", 2.0), of(NAN, None, -1.0), of(NAN, None, 1.0)]
+    assert sorted((ordered[i] for i in (2, 0, 3, 1)), key=worth) == ordered
+    assert worth(of(0.3, None, -9.0)) > worth(of(0.2, None, 9.0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_tried_can_be_made_and_differs(backbone: Backbone, kind: str) -> None:
+    assert set(NEXT) == {"faint", "wide", "empty"}
+    for by_kind in NEXT.values():
+        tried = [fill_in(EditSettings(), change) for change in by_kind.get(kind, by_kind["default"])]
+        assert len({EditSettings(), *tried}) == 1 + len(tried) >= 3
+        for settings in tried:
+            options = dataclasses.replace(settings, reweight={"cat": 2.0})  # a control may refuse weights
+            plan_edit(backbone, CAPTION, NEW, (40, 48), options, steps=3)
+
+
+def test_its_recipe_makes_the_chosen_attempt_again(
+    editor: Editor, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("editing.finish.trouble_of", lambda *_, **__: "faint")
+    monkeypatch.setattr(attempts, "worth", lambda result: result.settings["emphasis"])
+    monkeypatch.setattr(attempts, "NEXT", {"faint": {"default": ({"emphasis": 4.0}, {"emphasis": 3.0})}})
+    result = edit(editor, picture(), attempts=3, mask_threshold=0.5)
+    assert [one.changes for one in result.attempts] == [{}, {"emphasis": 4.0}, {"emphasis": 3.0}]
+    assert result.recipe.settings["emphasis"] == 4.0 and "attempts" not in result.recipe.settings
+    again = edit_real(picture(), CAPTION, NEW, model=model_folder, **result.recipe.options())
+    assert again.drawn.tobytes() == result.drawn.tobytes() and again.attempts == ()
+    assert result.drawn.tobytes() != edit(editor, picture(), mask_threshold=0.5).drawn.tobytes()
+
+
+def test_a_batch_is_sampled_together_first(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "NEXT", {"empty": {"default": ({"emphasis": 4.0},)}})
+    trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=3)
+    plain = EditSettings(refinement="plain", mask_threshold=0.5)
+    none = EditSettings(blend_words=(), attempts=2)
+    batches: list[int] = []
+    sample = editing.sample_edits
+
+    def counted(*args: Any, **options: Any) -> Any:
+        batches.append(len(args[3]))
+        return sample(*args, **options)
+
+    monkeypatch.setattr(editing, "sample_edits", counted)
+    one, other = editor.edit_many(trajectory, [NEW, NEW], [plain, none])
+    assert batches == [2, 1]
+    assert one.attempts == () and len(other.attempts) == 2

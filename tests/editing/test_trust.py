@@ -1,0 +1,93 @@
+"""Trust is a logistic model of signs, and what it does not know says nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+from backbones.loading import load_backbone
+from editing.align import align_captions
+from editing.editor import Editor
+from editing.trust import TrustModel
+from editing.verdict import trouble_of, warn
+from tests.editing.edits import edit, picture
+
+FINE = {"mask_share": 20.0, "change_inside": 9.0, "ceiling_psnr": 30.0, "reconstruction_psnr": math.nan}
+MODEL = TrustModel(
+    means={"seen": 1.0, "one_thing": 90.0},
+    scales={"seen": 2.0, "one_thing": 10.0},
+    weights={"seen": 1.5, "one_thing": 0.5},
+    bias=1.0,
+    warn_below=0.5,
+)
+
+
+def test_it_is_a_logistic_model_of_centred_signs() -> None:
+    assert MODEL.trust({"seen": 1.0, "one_thing": 90.0}) == pytest.approx(1 / (1 + math.exp(-1)))
+    assert MODEL.trust({"seen": 3.0, "one_thing": 80.0}) == pytest.approx(1 / (1 + math.exp(-(1 + 1.5 - 0.5))))
+    assert MODEL.trust({"seen": math.nan}) == MODEL.trust({"seen": 1.0, "one_thing": 90.0})
+    assert MODEL.trust({"seen": 7.0}) == MODEL.trust({"seen": 1e9}) > MODEL.trust({"seen": 6.0})
+    assert MODEL.trust({"seen": 9.0, "mask_share": 0.0}) == 0
+
+
+def test_its_numbers_go_through_json_and_damaged_ones_are_refused() -> None:
+    assert TrustModel.from_json(json.loads(json.dumps(MODEL.to_json()))) == MODEL
+    damaged: list[Any] = [{}, [], MODEL.to_json() | {"bias": "much"}, MODEL.to_json() | {"weights": [1]}]
+    for content in damaged:
+        with pytest.raises(EditRealError, match="expected a model's trust as means, scales"):
+            TrustModel.from_json(content)
+
+
+@pytest.mark.parametrize(
+    ("signs", "trouble"),
+    [
+        ({"seen": 1.0, "one_thing": 95.0}, None),
+        ({"seen": -9.0, "one_thing": 95.0}, "faint"),
+        ({"seen": 0.5, "one_thing": 40.0}, "wide"),
+        ({"seen": 9.0, "one_thing": 99.0, "mask_share": 0.0}, "empty"),
+        ({"seen": 9.0, "one_thing": 99.0, "mask_share": 99.0}, "wide"),
+        ({"seen": 9.0, "one_thing": 99.0, "change_inside": 0.3}, "faint"),
+    ],
+)
+def test_what_went_wrong_is_what_speaks_most_against_an_edit(signs: dict[str, float], trouble: str | None) -> None:
+    model = dataclasses.replace(MODEL, bias=0.0, weights={"seen": 1.5, "one_thing": 1.0})
+    assert trouble_of(FINE | signs, model) == trouble
+
+
+def test_without_numbers_of_its_own_a_model_is_not_judged_by_anothers(backbone: Backbone) -> None:
+    assert backbone.trust is None and TrustModel.of(backbone) is None
+    assert trouble_of(FINE | {"seen": -9.0, "one_thing": 1.0}, None) is None
+
+
+@pytest.mark.parametrize(("sign", "said"), [("one_thing", "in pieces"), ("seen", "hardly sees 'cat'")])
+def test_the_warning_names_the_sign_and_a_remedy(backbone: Backbone, sign: str, said: str) -> None:
+    alignment = align_captions(backbone.parse("a rose"), backbone.parse("a cat"))
+    signs = FINE | {"seen": 1.0, "one_thing": 90.0}
+    model = dataclasses.replace(MODEL, bias=0.0)
+    assert warn(signs, alignment, None, model=model) == []
+    low = dataclasses.replace(model, weights={"seen": 1.0, "one_thing": 1.0})
+    (warning,) = warn(signs | {sign: -50.0}, alignment, None, model=low)
+    assert said in warning and any(word in warning for word in ("raise", "name blend_words"))
+
+
+@pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+def test_an_edit_is_trusted_as_its_models_folder_says(model_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model_folder, folder)
+    (folder / "edit_real.json").write_text(json.dumps({"trust": MODEL.to_json()}))
+    result = edit(Editor(load_backbone(folder, device="cpu")), picture(), mask_threshold=0.5)
+    assert result.trust == MODEL.trust(result.metrics)
+    assert edit(Editor(load_backbone(model_folder, device="cpu")), picture()).trust is None
+
+
+def test_the_bundled_model_has_numbers_of_its_own(bundled: Backbone) -> None:
+    model = TrustModel.of(bundled)
+    assert model is not None and 0 < model.warn_below < 1

@@ -1,0 +1,62 @@
+"""The model asked which of two captions it sees in pictures, where a mask counts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from backbones.backbone import Backbone
+from backbones.levels import Prediction
+from editing import witness
+from editing.propose import caption_losses
+from editing.witness import LEVELS, gains, noise_errors
+from tests.editing.edits import CAPTION, NEW
+
+one_model = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+
+
+def errors_of(backbone: Backbone, pictures: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    captions = backbone.parse(CAPTION), backbone.parse(NEW)
+    weight = torch.ones(pictures.shape[-2:]) if weight is None else weight
+    return noise_errors(backbone, pictures, captions, weight)
+
+
+@one_model
+def test_over_the_whole_frame_they_are_the_losses_of_the_captions(backbone: Backbone, latents: torch.Tensor) -> None:
+    found = errors_of(backbone, torch.cat([latents, latents.flip(-1)]))
+    assert found.shape == (len(LEVELS), 2, 2)
+    expected = caption_losses(backbone, latents, [CAPTION, NEW], LEVELS)
+    torch.testing.assert_close(found[:, 0], expected, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(found[:, 0], found[:, 1])
+
+
+@one_model
+def test_cells_that_count_nothing_say_nothing(
+    backbone: Backbone, latents: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(_: object, noisy: torch.Tensor, *__: object) -> Prediction:
+        """Right in the left half, of whatever is right; wrong by the caption's row in the other."""
+        return Prediction(noisy, torch.zeros_like(noisy))
+
+    monkeypatch.setattr(Backbone, "predict", predict)
+    left = torch.zeros(16, 16)
+    left[:, :8] = 1
+    both, half = errors_of(backbone, latents), errors_of(backbone, latents, left)
+    other = errors_of(backbone, latents, 1 - left)
+    torch.testing.assert_close(both, (half + other) / 2)  # the errors of zeros are the noise's own squares
+    torch.testing.assert_close(errors_of(backbone, latents, left / 4), half)
+    assert (half[:, :, 0] == half[:, :, 1]).all(), "both captions have the same noise"
+
+
+@one_model
+def test_rows_that_do_not_fit_at_once_are_asked_in_turn(
+    backbone: Backbone, latents: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = errors_of(backbone, latents)
+    monkeypatch.setattr(witness, "rows_that_fit", lambda *_: 3.0)
+    torch.testing.assert_close(errors_of(backbone, latents), together, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gain_is_the_share_by_which_the_new_caption_is_better() -> None:
+    errors = torch.tensor([[[1.0, 0.9], [1.0, 1.5]], [[1.0, 0.7], [3.0, 2.5]]])
+    assert gains(errors) == pytest.approx([0.2, 0.0])
