@@ -18,6 +18,7 @@ from editing.plan import EditPlan, plan_edit
 from editing.result import EditResult
 from editing.sample import sample_edits
 from editing.settings import split_settings
+from editing.source import SourceRows
 from inversion.invert import invert
 from inversion.progress import Callback, Progress, progress_of
 
@@ -65,10 +66,11 @@ def edit_real(
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
     maps = look_for_words(backbone, trajectory)  # 5. where the words are
+    rows = SourceRows.within(backbone.device) if choice.attempts > 1 else None
 
     def make(plans: Sequence[EditPlan]) -> list[EditResult]:
-        with told.phase("edit", trajectory.steps) as callback:
-            sampled = sample_edits(backbone, trajectory, view, plans, maps, callback=callback)  # 6. blended each step
+        with told.phase("edit", trajectory.steps) as callback:  # 6. blended at every step
+            sampled = sample_edits(backbone, trajectory, view, plans, maps, source_rows=rows, callback=callback)
         return finish(backbone, trajectory, view, plans, maps, sampled)  # 7. mask, composite, measures
 
     return make_with_second_thoughts(make, [plan])[0]  # 6 and 7 again where the verdict is bad, if that is asked for

@@ -158,7 +158,7 @@ def at_desk(setup: Setup) -> Iterator[Desk]:
     try:
         backbone = load_backbone(setup.model, setup.device, read_dtype(setup.dtype))
         maker = Maker(backbone.fingerprint, backbone.dtype_name, setup.suffix, setup.sheet)
-        yield Desk(setup, Editor(backbone), open_store(setup.out), maker)
+        yield Desk(setup, Editor(backbone, keep_source=False), open_store(setup.out), maker)
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
