@@ -4,14 +4,22 @@ r"""How long an edit takes: the published code and ours, with the same weights i
 
 writes `speed.md` (the tables), `speed.csv` (every timing) and `speed.png`. Every photo is a repeat: each way inverts
 and edits it, then edits it again, before the next photo is taken. What is printed are medians with the least and the
-most, and ratios of a photo's own timings. A timing whose threads had to wait for a core is dropped, and counted.
-Nothing else should run on the machine; ratios carry over to others, seconds do not.
+most, and ratios of a photo's own timings. A timing whose threads had to wait for a core is dropped, and counted. Memory
+is measured apart, each way in a process of its own: the peak of an inversion and an edit above what the process held
+once everything was imported, weights included. Nothing else should run on the machine; ratios carry over to others,
+seconds do not.
+
+    python -m benchmarks.speed ... --architecture "Stable Diffusion 1.5" --steps 2 --number 1
+
+times the same ways at the same few steps on a model of full size with seeded random weights, where quality means
+nothing. SDXL has no published way here, since the published code has none.
 """
 
 from __future__ import annotations
 
 import csv
 import datetime
+import multiprocessing
 import platform
 import subprocess
 import sys
@@ -29,14 +37,19 @@ import numpy as np
 import torch
 import typer
 from PIL import Image
+from torch import nn
 from tqdm import tqdm
 
-from backbones.loading import load_backbone
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+from backbones.loading import default_dtype, find_device, load_backbone
 from backbones.photo import open_photo
 from benchmarks.edits import LIST, Edit, read_edits
+from benchmarks.full_size import SIZES, build
 from benchmarks.judge import autoencoded
 from benchmarks.measures import background, color_share
-from benchmarks.stopwatch import Watch, watched
+from benchmarks.memory import peak_memory
+from benchmarks.stopwatch import Watch, resident, watched
 from benchmarks.ways import Drawn, OurWay, PublishedWay, Way
 from editing.editor import Editor
 from editing.settings import EditSettings
@@ -64,16 +77,45 @@ class Timing:
     worth: Mapping[str, float]
 
 
-def make_ways(editor: Editor, steps: int) -> dict[str, Way]:
-    """By name; `steps` are the published ones."""
-    return {
-        REFERENCE: PublishedWay(editor, steps),
-        "published, frozen weights": PublishedWay(editor, steps, frozen=True),
-        "ours": OurWay(editor),
-        f"ours, {steps} steps": OurWay(editor, {"steps": steps}),
-        "ours, direct": OurWay(editor, {"inversion": "direct"}),
-        "ours, null-text one after another": OurWay(editor, {"null_text_block": 1}),
-    }
+WAYS: dict[str, Callable[[Editor, int], Way]] = {
+    REFERENCE: PublishedWay,
+    "published, frozen weights": lambda editor, steps: PublishedWay(editor, steps, frozen=True),
+    "ours": lambda editor, steps: OurWay(editor),
+    "ours, as many steps": lambda editor, steps: OurWay(editor, {"steps": steps}),
+    "ours, as many steps, direct": lambda editor, steps: OurWay(editor, {"steps": steps, "inversion": "direct"}),
+    "ours, direct": lambda editor, steps: OurWay(editor, {"inversion": "direct"}),
+    "ours, null-text one after another": lambda editor, steps: OurWay(editor, {"null_text_block": 1}),
+}
+"""By name; `steps` are the published ones."""
+
+AT_FULL_SIZE = (REFERENCE, "published, frozen weights", "ours, as many steps", "ours, as many steps, direct")
+"""Those of few steps, which is what a model of full size has time for."""
+
+
+def ways_for(backbone: Backbone, asked: Sequence[str], *, full_size: bool) -> list[str]:
+    """The names of the ways to time: those that were asked for beside the published one, or all that there are.
+
+    Raises:
+        EditRealError: A way that there is not.
+    """
+    there = [name for name in (AT_FULL_SIZE if full_size else WAYS) if is_ours(name) or len(backbone.tokenizers) == 1]
+    if unknown := sorted(set(asked) - set(there)):
+        raise EditRealError(f"expected ways among {', '.join(there)}, got {', '.join(unknown)}")
+    return [name for name in there if not asked or name in (REFERENCE, *asked)]
+
+
+def is_ours(name: str) -> bool:
+    return name.startswith("ours")
+
+
+def make_backbone(model: str, architecture: str | None) -> Backbone:
+    """The model, or one of that architecture with seeded random weights."""
+    if architecture is None:
+        return load_backbone(model)
+    if architecture not in SIZES:
+        raise EditRealError(f"expected an architecture among {', '.join(SIZES)}, got {architecture!r}")
+    device = find_device(None)
+    return build(architecture, default_dtype(device), device)
 
 
 def time_edit(
@@ -93,11 +135,35 @@ def time_edit(
     yield Timing(edit.name, name, "second edit", second, {})
 
 
+def time_memory(edit: Edit, name: str, steps: int, model: str, architecture: str | None) -> Timing:
+    """The most that a process holds above its imports while a way inverts and edits one photo."""
+    asked = (name, steps, model, architecture, edit.photo, edit.caption, edit.new_caption)
+    with multiprocessing.get_context("spawn").Pool(1) as alone:
+        mib = alone.apply(_peak, asked)
+    return Timing(edit.name, name, "memory", Watch(mib=mib), {})
+
+
+def _peak(
+    name: str, steps: int, model: str, architecture: str | None, photo: np.ndarray, caption: str, new_caption: str
+) -> float:
+    import backbones.families  # noqa: F401, what is imported with the first model is no way's own
+
+    before = resident()
+    editor = Editor(make_backbone(model, architecture))
+    way = WAYS[name](editor, steps)
+    if not is_ours(name):
+        nn.Module.to(editor.backbone.denoiser, "meta")  # the published way has a copy of its own
+    with peak_memory(editor.backbone.device) as peak:
+        way.edit(way.invert(open_photo(photo), caption), [new_caption])
+    return peak.mib - (0 if editor.backbone.device.type == "cuda" else before)
+
+
 def time_eight(edit: Edit, editor: Editor) -> Iterator[Timing]:
     """Eight captions of one inverted photo, in one call and one by one."""
     way, photo, device = OurWay(editor), open_photo(edit.photo), editor.backbone.device
     captions = [edit.new_caption.replace(str(edit.asked_color), color) for color in EIGHT]
     inverted = way.invert(photo, edit.caption)
+    way.edit(inverted, [edit.new_caption])  # so that all that are timed are later edits
     with watched(device, way.denoisers) as together:
         way.edit(inverted, captions)
     with watched(device, way.denoisers) as singly:
@@ -171,6 +237,11 @@ def judge_with(editor: Editor) -> Callable[[Edit, Drawn], Mapping[str, float]]:
     return judge
 
 
+def judge_nothing(edit: Edit, drawn: Drawn) -> Mapping[str, float]:
+    """What random weights draw is worth nothing."""
+    return dict.fromkeys(FIGURES, float("nan"))
+
+
 def spread(values: Sequence[float]) -> str:
     """Median, and the least and the most."""
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else "dropped"
@@ -190,6 +261,7 @@ def edit_table(timings: Sequence[Timing], ways: Sequence[str]) -> str:
         ]
         worth = [one.worth for one in timings if one.way == way and one.what == "first edit"]
         counted = next((one.watch.rows for one in first.values()), {})
+        held = [one.watch.mib for one in by[way, "memory"].values()]
         rows.append(
             {
                 "": way,
@@ -198,15 +270,22 @@ def edit_table(timings: Sequence[Timing], ways: Sequence[str]) -> str:
                 f"{REFERENCE} / this": spread(ratios),
                 "second edit s": spread([one.watch.seconds for one in by[way, "second edit"].values()]),
                 "rows: plain / with gradient / backward": " / ".join(map(str, counted.values())),
-                "peak MiB": f"{median(one.watch.mib for one in first.values()):.0f}" if first else "dropped",
-                **{name: float(np.nanmean([one[name] for one in worth])) for name in FIGURES},
+                "second / first": spread(
+                    [
+                        one.watch.seconds / first[photo].watch.seconds
+                        for photo, one in by[way, "second edit"].items()
+                        if photo in first
+                    ]
+                ),
+                "peak MiB": f"{median(held):.0f}" if held else "not measured",
+                **{name: sum(one[name] for one in worth) / len(worth) for name in FIGURES if worth},
             }
         )
     return markdown(rows)
 
 
 def plain_table(timings: Sequence[Timing], what: Sequence[str]) -> str:
-    """Median seconds and memory of everything else."""
+    """Median seconds of everything else, and what its memory rose by within this process."""
     found: dict[tuple[str, str], list[Watch]] = defaultdict(list)
     for one in timings:
         if one.what in what:
@@ -217,7 +296,7 @@ def plain_table(timings: Sequence[Timing], what: Sequence[str]) -> str:
                 "": way,
                 "what": name,
                 "s": spread([watch.seconds for watch in watches]),
-                "peak MiB": f"{median(watch.mib for watch in watches):.0f}" if watches else "dropped",
+                "rose by MiB": f"{median(watch.mib for watch in watches):.0f}" if watches else "dropped",
             }
             for (way, name), watches in found.items()
         ]
@@ -298,26 +377,34 @@ def main(
     steps: Annotated[int, typer.Option(min=2, help="of the published way")] = 50,
     way: Annotated[list[str] | None, typer.Option(help="only this way, beside the published; may be repeated")] = None,
     model: str = "bundled",
+    architecture: Annotated[
+        str | None, typer.Option(help=f"random weights instead of the model: {', '.join(SIZES)}")
+    ] = None,
+    memory: Annotated[bool, typer.Option(help="measure memory, each way in a process of its own")] = True,
 ) -> None:
     """Time the ways."""
     out.mkdir(parents=True, exist_ok=True)
-    editor = Editor(load_backbone(model))
-    ways = make_ways(editor, steps)
-    if unknown := sorted(set(way or ()) - set(ways)):
-        raise typer.BadParameter(f"expected ways among {', '.join(ways)}, got {', '.join(unknown)}")
-    ways = {name: one for name, one in ways.items() if not way or name in (REFERENCE, *way)}
-    chosen, judge = choose(photos, edits, number), judge_with(editor)
-    timings: list[Timing] = []
-    warm_up(editor, chosen[0])
+    full_size = architecture is not None
+    chosen, timings = choose(photos, edits, number), list[Timing]()
+    editor = Editor(make_backbone(model, architecture))
+    names = ways_for(editor.backbone, way or (), full_size=full_size)
+    ways = {name: WAYS[name](editor, steps) for name in names}
+    judge = judge_nothing if full_size else judge_with(editor)
+    if not full_size:
+        warm_up(editor, chosen[0])
     for edit in tqdm(chosen, desc="speed", unit="photo", disable=None):
         for name, one in ways.items():
             timings += time_edit(edit, name, one, editor, judge)
-        timings += time_eight(edit, editor)
-        timings += time_inversions(edit, editor)
+        if not full_size:
+            timings += time_eight(edit, editor)
+            timings += time_inversions(edit, editor)
         write_csv(timings, out / "speed.csv")
-    for megapixels in (12, 50):
-        timings += time_large(megapixels)
-    timings += time_processes(chosen[0])
+    if memory:
+        timings += [time_memory(chosen[0], name, steps, model, architecture) for name in ways]
+    if not full_size:
+        for megapixels in (12, 50):
+            timings += time_large(megapixels)
+        timings += time_processes(chosen[0])
     text = report(timings, list(ways), editor.backbone.device, steps)
     write_csv(timings, out / "speed.csv")
     (out / "speed.md").write_text(text + "\n", encoding="utf-8")

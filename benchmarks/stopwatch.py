@@ -46,7 +46,7 @@ def watched(device: torch.device, denoisers: Sequence[nn.Module] = ()) -> Iterat
     try:
         for denoiser in denoisers:
             handles.append(denoiser.register_forward_hook(lambda _, args, output: _count(watch, output)))
-        before = _resident()
+        before = resident()
         with peak_memory(device) as peak:
             _synchronize(device)
             queued, start = _queued(), time.perf_counter()
@@ -82,7 +82,7 @@ def _queued() -> float:
     return waited / 1e9
 
 
-def _resident() -> float:
+def resident() -> float:
     """MiB that the process holds."""
     try:
         status = (THREADS.parent / "status").read_text()

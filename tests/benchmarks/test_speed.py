@@ -3,14 +3,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from backbones.backbone import Backbone
+from backbones.errors import EditRealError
+from backbones.loading import load_backbone
 from backbones.photo import open_photo
-from benchmarks.speed import Timing, edit_table, spread, time_eight, time_large
+from benchmarks import speed
+from benchmarks.speed import Timing, edit_table, spread, time_eight, time_large, ways_for
 from benchmarks.stopwatch import SHARED, Watch, watched
 from benchmarks.ways import OurWay, PublishedWay, Way
 from editing.editor import Editor
@@ -69,16 +73,18 @@ def test_ratios_are_of_the_same_photo_and_what_had_to_wait_is_left_out() -> None
         timing("b", "ours", "first edit", 2.0),
         timing("c", "published", "first edit", 99.0, waited=0.5),
         timing("c", "ours", "first edit", 1.0),
+        timing("a", "ours", "second edit", 0.25),
+        Timing("a", "ours", "memory", Watch(mib=123.4), {}),
     ]
     row = edit_table(timings, ["published", "ours"]).splitlines()[-1]
-    assert "12.50 (10.00 to 15.00)" in row
+    assert "12.50 (10.00 to 15.00)" in row and "0.25 (0.25 to 0.25)" in row and "| 123 |" in row
     assert spread([]) == "dropped" and spread([3.0, 1.0, 2.0]) == "2.00 (1.00 to 3.00)"
 
 
-def test_eight_captions_take_fewer_rows_in_one_call(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eight_later_edits_take_two_rows_a_step_each(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OurWay, "invert", lambda self, photo, text: self.editor.invert(photo, text, steps=2))
     together, singly = time_eight(make_edit(asked_color="green"), editor)
-    assert together.watch.rows["plain"] < singly.watch.rows["plain"]
+    assert together.watch.rows["plain"] == singly.watch.rows["plain"] == 8 * 2 * 2
 
 
 def test_a_large_photo_is_masked_and_composited() -> None:
@@ -99,3 +105,30 @@ def test_the_ways_see_the_same_photo(editor: Editor) -> None:
         (drawn,) = way.edit(way.invert(open_photo(edit.photo), edit.caption), [edit.new_caption])
         sizes.append(drawn.image.shape)
     assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("name", ["published", "published, frozen weights", "ours"])
+def test_a_ways_memory_is_of_an_edit_that_it_makes(
+    editor: Editor, model_folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    monkeypatch.setitem(speed.WAYS, "ours", lambda editor, steps: OurWay(editor, {"steps": steps}))
+    monkeypatch.setattr(speed, "make_backbone", lambda *asked: made.append(asked) or load_backbone(asked[0], "cpu"))
+    edit = make_edit()
+    mib = speed._peak(name, 2, str(model_folder), None, edit.photo, edit.caption, edit.new_caption)
+    assert made == [(str(model_folder), None)] and math.isfinite(mib)
+
+
+@pytest.mark.slow
+def test_memory_is_measured_in_a_process_of_its_own(editor: Editor, model_folder: Path) -> None:
+    measured = speed.time_memory(make_edit(), "ours", 2, str(model_folder), None)
+    assert measured.what == "memory" and 1 < measured.watch.mib < 500
+
+
+def test_ways_of_few_steps_serve_models_of_full_size_and_others_are_refused(editor: Editor) -> None:
+    assert ways_for(editor.backbone, ["ours"], full_size=False) == ["published", "ours"]
+    assert "ours" not in ways_for(editor.backbone, (), full_size=True)
+    with pytest.raises(EditRealError, match="expected ways among published"):
+        ways_for(editor.backbone, ["theirs"], full_size=False)
+    with pytest.raises(EditRealError, match="expected an architecture among Stable Diffusion"):
+        speed.make_backbone("bundled", "Stable Diffusion 9")
