@@ -13,7 +13,7 @@ from masks.guided import LocalLinearModel, apply_coefficients, apply_slopes, fit
 Draw = Callable[[slice, slice], np.ndarray]
 """Gives the rows and columns that are asked for of a picture, `(h, w, 3)` float32 in [0, 255]."""
 
-WHOLE_EPSILON, PART_EPSILON, PARTS = 3e-4, 1e-2, 16  # ridges in Lab / 100; windows reach a 16th of the side
+WHOLE_EPSILON, PART_EPSILON, PARTS = 3e-4, 1e-2, 8  # ridges in Lab / 100; windows reach an 8th of the side
 DETAIL_RADIUS, DETAIL_EPSILON = 2, 3e-5
 CUBE_ROOT_FOOT = 0.16  # of CIE's lightness, by which a share of the light is the same share of it everywhere
 GAIN = 1.5  # how much stronger fine shades may be than the photo's, as shares of the light
