@@ -32,16 +32,17 @@ from backbones.saving import make_folder
 from benchmarks.judge import SIGN
 from benchmarks.methods import OURS
 from editing.trust import TrustModel
+from editing.verdict import trouble_of
 from workshop.command import run_command
 from workshop.tables import markdown
 
-SIGNS = ("seen", "seen_more", "plausible", "one_thing", "stands_out", "beyond_map", "asked_color", "detail")
-"""Those of `editing.signs` that are weighed."""
+SIGNS = ("asked_color", "asks_thing", "thing_seen", "thing_seen_early")
+"""Those of `editing.signs` that are weighed: chosen on train photos, where the others did not tell more."""
 
 LEAST_COLOR = 50.0  # per cent of the pixels of the old colour, or of the region where the old caption names none
 LEAST_PSNR = 20.0  # dB, of what should stay
 LEAST_IOU = 0.5
-STRENGTH = 0.3  # of the fit, the inverse of its ridge
+STRENGTH = 1.0  # of the fit, the inverse of its ridge
 BINS = 5
 
 Row = Mapping[str, Any]
@@ -141,7 +142,8 @@ def best_cut(trust: np.ndarray, good: np.ndarray) -> float:
 def table(judged: Judged, model: TrustModel, title: str) -> dict[str, object]:
     """How many are warned of: of those that failed, and of those that came out."""
     trust = np.array([model.trust(signs) for signs in judged.signs])
-    good, warned = judged.good, trust < model.warn_below
+    good = judged.good
+    warned = np.array([trouble_of(signs, model) is not None for signs in judged.signs])
     return {
         "edits": title,
         "number": len(good),

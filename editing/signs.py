@@ -52,10 +52,15 @@ def read_signs(
         working_mask: `(h, w)` bool.
     """
     share, photo = float((view.geometry.crop(mask) > 0).mean()), np.asarray(view.photo.image)
+    seen = what_the_model_sees(backbone, view, plan.alignment, Image.fromarray(result), mask)
+    asks = asks_for_a_thing(plan.alignment)
+    words = plan.region.source_words if plan.region.include is None else ()  # what is painted, no map need know
     return {
-        **what_the_model_sees(backbone, view, plan.alignment, Image.fromarray(result), mask),
+        **seen,
+        "asks_thing": float(asks),
+        **{f"thing_{name}": seen[name] if asks else math.nan for name in ("seen", "seen_early")},
         **of_the_mask(mask),
-        **of_the_map(maps, plan.region.source_words, plan.settings.mask_spread, share),
+        **of_the_map(maps, words, plan.settings.mask_spread, share),
         **of_the_color(plan.alignment, photo, result, mask),
         **of_the_detail(drawn, source, working_mask),
     }
@@ -75,14 +80,15 @@ def what_the_model_sees(
 
     Returns:
         `seen`, by how many per cent the new caption predicts the result's noise better than the old one does;
-        `seen_more`, by how many per cent points that is more than of the photo; `plausible`, by how many per cent the
-        result's noise is predicted better under its caption than the photo's under its own. NaN where the mask is
-        empty, and `seen` and `seen_more` where the captions say the same.
+        `seen_early`, the same at the noisiest level alone, where little but the kind of thing is told; `seen_more`, by
+        how many per cent points `seen` is more than of the photo; `plausible`, by how many per cent the result's noise
+        is predicted better under its caption than the photo's under its own. NaN where the mask is empty, and all of
+        `seen` where the captions say the same.
     """
     height, width = view.latents.shape[-2:]
     weight = torch.from_numpy(shares(view.geometry.crop(mask) / 255, height, width))
     if not weight.sum() > 0:
-        return dict.fromkeys(("seen", "seen_more", "plausible"), math.nan)
+        return dict.fromkeys(("seen", "seen_early", "seen_more", "plausible"), math.nan)
     edited = backbone.encode(to_pixels(dataclasses.replace(view.photo, image=image.convert("RGB")), view.geometry))
     pictures = torch.cat([view.latents.to(edited), edited])
     errors = noise_errors(backbone, pictures, (alignment.source, alignment.target), weight)
@@ -91,9 +97,16 @@ def what_the_model_sees(
     alike = alignment.changes_nothing
     return {
         "seen": math.nan if alike else after,
+        "seen_early": math.nan if alike else 100 * gains(errors[-1:])[1],
         "seen_more": math.nan if alike else after - before,
         "plausible": 100 * float(1 - new / old.clamp(min=1e-12)),
     }
+
+
+def asks_for_a_thing(alignment: Alignment) -> bool:
+    """Whether the new caption brings a word that is no colour."""
+    words = [word.key.split("-") for word in new_words(alignment)]
+    return any(color_named(part) is None for parts in words for part in parts)
 
 
 def of_the_mask(mask: np.ndarray) -> dict[str, float]:

@@ -46,7 +46,8 @@ def write_rows(path: Path, number: int, seed: int) -> Path:
     for index in range(number):
         good = bool(random.uniform() < 0.7)
         signs = {name: float(random.normal()) for name in SIGNS}
-        signs |= {"seen_more": float(random.normal(3 if good else -3)), "mask_share": 20.0, "asked_color": NAN}
+        signs |= {"thing_seen": float(random.normal(3 if good else -3)), "mask_share": 20.0, "asked_color": NAN}
+        signs |= {"change_inside": 9.0, "beyond_map": 0.0}
         row = {"method": "edit-real", "name": f"photo{index // 2}-{index % 2}", "kind": "swap", "error": ""}
         figures = CAME_OUT | ({} if good else {"petals": 10.0})
         rows.append({**row, **figures, **{f"sign_{name}": value for name, value in signs.items()}})
@@ -64,7 +65,7 @@ def test_rows_that_failed_to_be_made_say_nothing(tmp_path: Path) -> None:
     assert len(read_rows(path, ours=True).rows) == 10
     everyone = read_rows(path, ours=False)
     assert len(everyone.rows) == len(everyone.signs) == len(everyone.failed) == 11
-    assert {"seen_more", "mask_share"} <= everyone.signs[0].keys()
+    assert {"thing_seen", "mask_share"} <= everyone.signs[0].keys()
     (tmp_path / "old.csv").write_text("method,name,error\nedit-real,a,\n")
     for damaged in ("old.csv", "missing.csv"):
         with pytest.raises(EditRealError, match=damaged):
@@ -76,7 +77,7 @@ def test_what_tells_failed_from_good_is_found(tmp_path: Path) -> None:
     test = read_rows(write_rows(tmp_path / "test.csv", 60, 1), ours=True)
     model = fit(train)
     weights = {name: abs(weight) for name, weight in model.weights.items()}
-    assert max(weights, key=lambda name: weights[name]) == "seen_more" and model.weights["seen_more"] > 0
+    assert max(weights, key=lambda name: weights[name]) == "thing_seen" and model.weights["thing_seen"] > 0
     assert model.weights["asked_color"] == 0, "what applies to no edit says nothing"
     found = table(test, model, "test")
     assert found["number"] == 60 and 0 < found["failed"] < 60  # type: ignore[operator]

@@ -108,7 +108,7 @@ def test_every_edit_of_a_batch_has_its_own_cells(editor: Editor) -> None:
     assert not np.array_equal(*together)
 
 
-def test_an_edit_after_a_direct_inversion_costs_at_most_160_rows(editor: Editor) -> None:
+def test_an_edit_after_a_direct_inversion_costs_at_most_160_rows_and_its_verdict_16(editor: Editor) -> None:
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=50)
     rows: list[int] = []
     handle = editor.backbone.denoiser.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
@@ -116,7 +116,7 @@ def test_an_edit_after_a_direct_inversion_costs_at_most_160_rows(editor: Editor)
         editor.edit(trajectory, NEW)
     finally:
         handle.remove()
-    assert sum(rows) <= 160
+    assert sum(rows) <= 160 + 16
 
 
 def test_every_latent_is_decoded_once_and_alone(editor: Editor) -> None:

@@ -21,21 +21,22 @@ from editing.verdict import trouble_of, warn
 from tests.editing.edits import edit, picture
 
 FINE = {"mask_share": 20.0, "change_inside": 9.0, "ceiling_psnr": 30.0, "reconstruction_psnr": math.nan}
+FINE |= {"beyond_map": 0.1}
 MODEL = TrustModel(
-    means={"seen": 1.0, "one_thing": 90.0},
-    scales={"seen": 2.0, "one_thing": 10.0},
-    weights={"seen": 1.5, "one_thing": 0.5},
+    means={"thing_seen": 1.0, "asked_color": 90.0},
+    scales={"thing_seen": 2.0, "asked_color": 10.0},
+    weights={"thing_seen": 1.5, "asked_color": 0.5},
     bias=1.0,
     warn_below=0.5,
 )
 
 
 def test_it_is_a_logistic_model_of_centred_signs() -> None:
-    assert MODEL.trust({"seen": 1.0, "one_thing": 90.0}) == pytest.approx(1 / (1 + math.exp(-1)))
-    assert MODEL.trust({"seen": 3.0, "one_thing": 80.0}) == pytest.approx(1 / (1 + math.exp(-(1 + 1.5 - 0.5))))
-    assert MODEL.trust({"seen": math.nan}) == MODEL.trust({"seen": 1.0, "one_thing": 90.0})
-    assert MODEL.trust({"seen": 7.0}) == MODEL.trust({"seen": 1e9}) > MODEL.trust({"seen": 6.0})
-    assert MODEL.trust({"seen": 9.0, "mask_share": 0.0}) == 0
+    assert MODEL.trust({"thing_seen": 1.0, "asked_color": 90.0}) == pytest.approx(1 / (1 + math.exp(-1)))
+    assert MODEL.trust({"thing_seen": 3.0, "asked_color": 80.0}) == pytest.approx(1 / (1 + math.exp(-(1 + 1.5 - 0.5))))
+    assert MODEL.trust({"thing_seen": math.nan}) == MODEL.trust({"thing_seen": 1.0, "asked_color": 90.0})
+    assert MODEL.trust({"thing_seen": 7.0}) == MODEL.trust({"thing_seen": 1e9}) > MODEL.trust({"thing_seen": 6.0})
+    assert MODEL.trust({"thing_seen": 9.0, "mask_share": 0.0}) == 0
 
 
 def test_its_numbers_go_through_json_and_damaged_ones_are_refused() -> None:
@@ -49,33 +50,37 @@ def test_its_numbers_go_through_json_and_damaged_ones_are_refused() -> None:
 @pytest.mark.parametrize(
     ("signs", "trouble"),
     [
-        ({"seen": 1.0, "one_thing": 95.0}, None),
-        ({"seen": -9.0, "one_thing": 95.0}, "faint"),
-        ({"seen": 0.5, "one_thing": 40.0}, "wide"),
-        ({"seen": 9.0, "one_thing": 99.0, "mask_share": 0.0}, "empty"),
-        ({"seen": 9.0, "one_thing": 99.0, "mask_share": 99.0}, "wide"),
-        ({"seen": 9.0, "one_thing": 99.0, "change_inside": 0.3}, "faint"),
+        ({"thing_seen": 1.0}, None),
+        ({"thing_seen": -9.0}, "faint"),
+        ({"asked_color": 1.0}, "faint"),
+        ({"thing_seen": 9.0, "mask_share": 0.0}, "empty"),
+        ({"thing_seen": 9.0, "mask_share": 99.0}, "wide"),
+        ({"thing_seen": 9.0, "beyond_map": 1.1}, "wide"),
+        ({"thing_seen": -9.0, "beyond_map": 1.1}, "wide"),
+        ({"thing_seen": 9.0, "beyond_map": math.nan, "change_inside": 0.3}, "faint"),
     ],
 )
-def test_what_went_wrong_is_what_speaks_most_against_an_edit(signs: dict[str, float], trouble: str | None) -> None:
-    model = dataclasses.replace(MODEL, bias=0.0, weights={"seen": 1.5, "one_thing": 1.0})
-    assert trouble_of(FINE | signs, model) == trouble
+def test_what_went_wrong(signs: dict[str, float], trouble: str | None) -> None:
+    assert trouble_of(FINE | signs, dataclasses.replace(MODEL, bias=0.0)) == trouble
 
 
 def test_without_numbers_of_its_own_a_model_is_not_judged_by_anothers(backbone: Backbone) -> None:
     assert backbone.trust is None and TrustModel.of(backbone) is None
-    assert trouble_of(FINE | {"seen": -9.0, "one_thing": 1.0}, None) is None
+    assert trouble_of(FINE | {"thing_seen": -9.0, "asked_color": 1.0}, None) is None
 
 
-@pytest.mark.parametrize(("sign", "said"), [("one_thing", "in pieces"), ("seen", "hardly sees 'cat'")])
+@pytest.mark.parametrize(("sign", "said"), [("asked_color", "came out cat"), ("thing_seen", "hardly sees 'cat'")])
 def test_the_warning_names_the_sign_and_a_remedy(backbone: Backbone, sign: str, said: str) -> None:
     alignment = align_captions(backbone.parse("a rose"), backbone.parse("a cat"))
-    signs = FINE | {"seen": 1.0, "one_thing": 90.0}
+    signs = FINE | {"thing_seen": 1.0, "asked_color": 90.0}
     model = dataclasses.replace(MODEL, bias=0.0)
     assert warn(signs, alignment, None, model=model) == []
-    low = dataclasses.replace(model, weights={"seen": 1.0, "one_thing": 1.0})
+    low = dataclasses.replace(model, weights={"thing_seen": 1.0, "asked_color": 1.0})
     (warning,) = warn(signs | {sign: -50.0}, alignment, None, model=low)
-    assert said in warning and any(word in warning for word in ("raise", "name blend_words"))
+    assert said in warning and "raise" in warning
+    (warning,) = warn(signs | {"beyond_map": 1.5}, alignment, None, model=model)
+    assert "2.8 times the share" in warning and "raise mask_threshold" in warning
+    assert warn(signs | {"beyond_map": 1.5}, alignment, None, model=model, local_blend=False) == []
 
 
 @pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
