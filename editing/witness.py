@@ -15,6 +15,7 @@ from backbones.text import Caption
 
 LEVELS = (0.3, 0.5, 0.7, 0.85)  # shares of the training timesteps
 SEED = 0
+ROWS_AT_ONCE = 8  # at most: more are hardly quicker, and a large model's take more memory than its edits
 
 
 @torch.no_grad()
@@ -48,7 +49,7 @@ def noise_errors(
     under = torch.arange(2).repeat(len(levels) * len(pictures))
     condition = backbone.condition(captions)
     height, width = pictures.shape[-2:]
-    at_once = max(1, int(rows_that_fit(backbone, height, width)))
+    at_once = max(1, int(min(ROWS_AT_ONCE, rows_that_fit(backbone, height, width))))
     errors = []
     for level, picture, caption in zip(at.split(at_once), of.split(at_once), under.split(at_once), strict=True):
         timestep = timesteps[level].to(backbone.device)

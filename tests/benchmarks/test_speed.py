@@ -81,6 +81,7 @@ def test_ratios_are_of_the_same_photo_and_what_had_to_wait_is_left_out() -> None
     assert spread([]) == "dropped" and spread([3.0, 1.0, 2.0]) == "2.00 (1.00 to 3.00)"
 
 
+@pytest.mark.usefixtures("unasked")
 def test_eight_later_edits_take_two_rows_a_step_each(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OurWay, "invert", lambda self, photo, text: self.editor.invert(photo, text, steps=2))
     together, singly = time_eight(make_edit(asked_color="green"), editor)

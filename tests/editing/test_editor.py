@@ -79,6 +79,7 @@ def test_a_single_text_is_no_list_of_captions(editor: Editor) -> None:
         editor.edit_many(trajectory, NEW)
 
 
+@pytest.mark.usefixtures("unasked")
 @pytest.mark.parametrize("batch", [1, 2, None])
 def test_a_large_batch_is_split(editor: Editor, monkeypatch: pytest.MonkeyPatch, batch: int | None) -> None:
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=2)

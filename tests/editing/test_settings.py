@@ -72,6 +72,7 @@ def test_the_ranges_are_those_that_users_are_told() -> None:
         "mask_spread": "0 or more",
         "feather": "0 to 1",
         "texture": "0 to 1",
+        "attempts": "1 to 5",
         "seed": f"0 to {2**63 - 1}",
         "radius": "1 to 100",
         "padding": "0 or more",

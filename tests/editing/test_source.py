@@ -120,6 +120,7 @@ def test_beyond_the_limit_the_source_runs_along(backbone: Backbone) -> None:
     assert_alike(edited, plain)
 
 
+@pytest.mark.usefixtures("unasked")
 @pytest.mark.parametrize("keep", [True, False])
 def test_an_editor_keeps_the_sources_of_the_last_few_trajectories(backbone: Backbone, keep: bool) -> None:
     editor = Editor(backbone, keep_source=keep)

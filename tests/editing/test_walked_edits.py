@@ -47,6 +47,7 @@ def test_the_seed_decides(editor: Editor, inversion: str) -> None:
     assert not np.array_equal(first.drawn, other.drawn)
 
 
+@pytest.mark.usefixtures("unasked")
 def test_a_draft_begins_where_it_is_told(editor: Editor) -> None:
     counted: list[int] = []
     trajectory = editor.invert(picture(), CAPTION, inversion="none", steps=10, skip=0.8)
