@@ -177,7 +177,8 @@ class EditSettings:
     )
     feather: float = option(
         0.005,
-        help="width of the fade inside the mask, as a share of the longer side of the photo, or of its region",
+        help="how far round each pixel of the mask's edge colours tell thing from ground, as a share of the longer "
+        "side of the photo, or of its region; 0 for a hard edge",
         group="composite",
         least=0,
         most=1,
