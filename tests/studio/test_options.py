@@ -50,6 +50,8 @@ GIVEN = {
     "texture": ("0.5", 0.5),
     "exact": (None, False),
     "negative_alpha": ("0.75", 0.75),
+    "kind": ("thing", "thing"),
+    "attempts": ("3", 3),
 }
 
 

@@ -49,7 +49,7 @@ def test_a_command_names_the_settings_that_it_takes_only_some_of() -> None:
     sections = reference.page().split("### edit-real ")
     said = {section.split("\n")[0]: section for section in sections[1:]}
     assert "Settings: [inversion](#inversion): `steps`." in said["attention"]
-    assert said["edit"].rstrip().endswith("; [attention](#attention); [mask](#mask); [composite](#composite).")
+    assert said["edit"].rstrip().endswith("; [mask](#mask); [composite](#composite); [policy](#policy).")
     assert "Settings:" not in said["models"] and "| --- |" not in said["models"]
 
 
