@@ -59,7 +59,6 @@ def test_the_ranges_are_those_that_users_are_told() -> None:
     }
     assert spans == {
         "steps": "1 or more",
-        "attempts": "1 to 5",
         "skip": "0 to 0.95",
         "noise_seed": f"0 to {2**63 - 1}",
         "guidance_scale": "1 or more",
