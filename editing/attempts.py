@@ -82,7 +82,7 @@ def worth(result: EditResult) -> tuple[float, float]:
     """How good an attempt is, by its trust; where there is none, by whether something is wrong and what is seen."""
     if result.trust is not None:
         return result.trust, 0.0
-    seen = result.metrics["seen_more"]
+    seen = result.metrics["seen"]
     return float(result.trouble is None), -math.inf if math.isnan(seen) else seen
 
 

@@ -18,7 +18,7 @@ from backbones.view import View
 from editing.align import Alignment, new_words
 from editing.colors import color_named, share_of_color
 from editing.plan import EditPlan
-from editing.witness import gains, noise_errors
+from editing.witness import gain, noise_errors
 from masks.aggregate import AttentionMaps, normalize, word_heat
 from masks.binarize import otsu_threshold
 from masks.user_mask import shares
@@ -69,7 +69,7 @@ def read_signs(
 def what_the_model_sees(
     backbone: Backbone, view: View, alignment: Alignment, image: Image.Image, mask: np.ndarray
 ) -> dict[str, float]:
-    """The model asked of photo and result, under the mask, which caption it sees there.
+    """The model asked of the result, under the mask, which caption it sees there.
 
     Args:
         backbone: The model.
@@ -80,27 +80,15 @@ def what_the_model_sees(
 
     Returns:
         `seen`, by how many per cent the new caption predicts the result's noise better than the old one does;
-        `seen_early`, the same at the noisiest level alone, where little but the kind of thing is told; `seen_more`, by
-        how many per cent points `seen` is more than of the photo; `plausible`, by how many per cent the result's noise
-        is predicted better under its caption than the photo's under its own. NaN where the mask is empty, and all of
-        `seen` where the captions say the same.
+        `seen_early`, the same at the noisiest level alone, where little but the kind of thing is told. NaN where the
+        mask is empty or the captions say the same.
     """
-    height, width = view.latents.shape[-2:]
-    weight = torch.from_numpy(shares(view.geometry.crop(mask) / 255, height, width))
-    if not weight.sum() > 0:
-        return dict.fromkeys(("seen", "seen_early", "seen_more", "plausible"), math.nan)
+    weight = torch.from_numpy(shares(view.geometry.crop(mask) / 255, *view.latents.shape[-2:]))
+    if alignment.changes_nothing or not weight.sum() > 0:
+        return dict.fromkeys(("seen", "seen_early"), math.nan)
     edited = backbone.encode(to_pixels(dataclasses.replace(view.photo, image=image.convert("RGB")), view.geometry))
-    pictures = torch.cat([view.latents.to(edited), edited])
-    errors = noise_errors(backbone, pictures, (alignment.source, alignment.target), weight)
-    before, after = (100 * gain for gain in gains(errors))
-    old, new = errors[:, 0, 0].mean(), errors[:, 1, 1].mean()
-    alike = alignment.changes_nothing
-    return {
-        "seen": math.nan if alike else after,
-        "seen_early": math.nan if alike else 100 * gains(errors[-1:])[1],
-        "seen_more": math.nan if alike else after - before,
-        "plausible": 100 * float(1 - new / old.clamp(min=1e-12)),
-    }
+    errors = noise_errors(backbone, edited, (alignment.source, alignment.target), weight)
+    return {"seen": 100 * gain(errors), "seen_early": 100 * gain(errors[-1:])}
 
 
 def asks_for_a_thing(alignment: Alignment) -> bool:

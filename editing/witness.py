@@ -2,7 +2,7 @@
 
 A diffusion model predicts a picture's noise better under the caption that is right (Li et al., "Your Diffusion Model
 is Secretly a Zero-Shot Classifier", ICCV 2023). Here the errors are weighted by the mask, since the rest of the frame
-is the photo's own, and photo and result get the same noise, so that their difference is the edit's.
+is the photo's own, and both captions get the same noise, so that their difference is the picture's.
 """
 
 from __future__ import annotations
@@ -21,47 +21,44 @@ ROWS_AT_ONCE = 8  # at most: more are hardly quicker, and a large model's take m
 @torch.no_grad()
 def noise_errors(
     backbone: Backbone,
-    pictures: torch.Tensor,
+    latents: torch.Tensor,
     captions: tuple[Caption, Caption],
     weight: torch.Tensor,
     *,
     levels: tuple[float, ...] = LEVELS,
     seed: int = SEED,
 ) -> torch.Tensor:
-    """How badly the model predicts the noise of pictures under two captions: the lower, the better the caption.
+    """How badly the model predicts a picture's noise under two captions: the lower, the better the caption.
 
     Args:
         backbone: The model.
-        pictures: Latents `(P, C, h, w)`.
-        captions: Both are asked of every picture.
+        latents: Of the picture, `(1, C, h, w)`.
+        captions: Both are asked at every level.
         weight: How much each cell counts, `(h, w)`, not all zeros.
         levels: `S` shares of the training timesteps, from 0 (the picture) to 1 (noise).
-        seed: Of the noise; a level's is the same for all rows.
+        seed: Of the noise; both captions get the same.
 
     Returns:
-        Mean squared errors `(S, P, 2)` float32 on the CPU.
+        Mean squared errors `(S, 2)` float32 on the CPU.
     """
     generator = torch.Generator().manual_seed(seed)
     timesteps = torch.tensor([round(share * (len(backbone.levels) - 1)) for share in levels])
-    noises = torch.stack([torch.randn(pictures.shape[1:], generator=generator) for _ in levels]).to(pictures)
-    at = torch.arange(len(levels)).repeat_interleave(2 * len(pictures))
-    of = torch.arange(len(pictures)).repeat_interleave(2).repeat(len(levels))
-    under = torch.arange(2).repeat(len(levels) * len(pictures))
+    noises = torch.stack([torch.randn(latents.shape[1:], generator=generator) for _ in levels]).to(latents)
+    at, under = torch.arange(len(levels)).repeat_interleave(2), torch.arange(2).repeat(len(levels))
     condition = backbone.condition(captions)
-    height, width = pictures.shape[-2:]
-    at_once = max(1, int(min(ROWS_AT_ONCE, rows_that_fit(backbone, height, width))))
+    at_once = max(1, int(min(ROWS_AT_ONCE, rows_that_fit(backbone, *latents.shape[-2:]))))
     errors = []
-    for level, picture, caption in zip(at.split(at_once), of.split(at_once), under.split(at_once), strict=True):
+    for level, caption in zip(at.split(at_once), under.split(at_once), strict=True):
         timestep = timesteps[level].to(backbone.device)
         trained, noise = backbone.levels.at(timestep), noises[level]
-        noisy = trained.signal * pictures[picture] + trained.noise * noise
+        noisy = trained.signal * latents + trained.noise * noise
         predicted = backbone.predict(noisy, timestep, condition[caption.to(backbone.device)]).noise
         error = (predicted - noise).square().mean(1) * weight.to(noise)
         errors.append(error.sum((1, 2)).cpu() / weight.sum().cpu())
-    return torch.cat(errors).unflatten(0, (len(levels), len(pictures), 2)).float()
+    return torch.cat(errors).unflatten(0, (len(levels), 2)).float()
 
 
-def gains(errors: torch.Tensor) -> list[float]:
-    """By which share each picture's noise is predicted better under the second caption than under the first, `(P,)`."""
-    old, new = errors.mean(0).unbind(-1)
-    return (1 - new / old.clamp(min=1e-12)).tolist()
+def gain(errors: torch.Tensor) -> float:
+    """By which share the noise is predicted better under the second caption than under the first."""
+    old, new = errors.mean(0)
+    return float(1 - new / old.clamp(min=1e-12))

@@ -27,6 +27,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from training.captions import Caption, random_caption, words_by_kind
 from training.carry_over import carry_over, carry_over_words
 from training.grounding import SHARE, cross_attention_maps, grounding_loss
+from training.muon import Muon, matrices_and_others
 from training.run import (
     Run,
     autocast,
@@ -248,26 +249,30 @@ def main(
         models, tokenizer, fresh = start(photos, folder, start_from, device)
     scheduler, parameters = build_scheduler(), list(models.parameters())
     average = average_of(models, ema_decay)
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=1e-2, fused=True)
-    run = Run(folder, minutes, {"models": models, "average": average, "optimizer": optimizer})
+    matrices, others = matrices_and_others(models)
+    muon = Muon(matrices, lr=learning_rate, weight_decay=1e-2)
+    adamw = torch.optim.AdamW(others, lr=learning_rate, weight_decay=1e-2, fused=True)
+    run = Run(folder, minutes, {"models": models, "average": average, "muon": muon, "adamw": adamw})
     rng = np.random.default_rng((rank, run.steps))
     generator = torch.Generator().manual_seed(run.steps + 1_000_000 * rank)
 
     def step(progress: float) -> dict[str, float]:
         warmup = min(run.steps / 200, 1.0)
         falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
-        optimizer.param_groups[0]["lr"] = learning_rate * warmup * falling
+        for optimizer in (muon, adamw):
+            optimizer.param_groups[0]["lr"] = learning_rate * warmup * falling
         indices = photos.draw(batch_size, rng)
         batch = batch_of(photos, indices, tokenizer, rng, device, empty=EMPTY_CAPTIONS)
         loss, grounding = denoising_loss(models["unet"], models["text_encoder"], scheduler, *batch, generator)
-        optimizer.zero_grad()
+        models.zero_grad()
         (loss + GROUNDING * grounding).backward()
         if fresh and run.steps < FRESH_STEPS:  # what is new finds its place before it disturbs what is not
             for parameter in set(parameters) - set(fresh):
                 parameter.grad = None
         average_gradients(parameters)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        for optimizer in (muon, adamw):
+            optimizer.step()
         average.update_parameters(models)
         return {"loss": float(loss.detach()), "grounding": float(grounding.detach())}
 

@@ -84,8 +84,8 @@ def test_what_was_set_by_hand_is_not_tried_otherwise(backbone: Backbone, made: C
 
 
 def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
-    def of(trust: float, trouble: str | None, seen_more: float) -> EditResult:
-        return dataclasses.replace(first, trouble=trouble, metrics={"trust": trust, "seen_more": seen_more})
+    def of(trust: float, trouble: str | None, seen: float) -> EditResult:
+        return dataclasses.replace(first, trouble=trouble, metrics={"trust": trust, "seen": seen})
 
     ordered = [of(NAN, "faint", NAN), of(NAN, "faint", 2.0), of(NAN, None, -1.0), of(NAN, None, 1.0)]
     assert sorted((ordered[i] for i in (2, 0, 3, 1)), key=worth) == ordered
