@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -13,12 +14,14 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 from benchmarks.edits import Edit
+from benchmarks.judge import SIGN
 from benchmarks.methods import OURS
 from benchmarks.report import SHEET
 from editing.pictures.page import document
 from editing.pictures.sheet import draw_sheet
 
 SAMPLES = 8  # edits in the sheet
+FIRST = 40  # edits on the page of photos and results
 SIDE = 288  # pixels of a picture's longer side in the page
 
 
@@ -44,6 +47,19 @@ def draw_samples(rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit]) -> Im
             picture = pictures.get((edit.name, name))
             panels.append((title, _open(picture)) if picture else (f"{title}: failed", _open(photo)))
     return draw_sheet(panels, "the photo, and what each method made of it", columns=1 + len(methods))
+
+
+def draw_first(rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit], number: int = FIRST) -> Image.Image:
+    """The first edits of the list, whatever came of them: each photo beside our result, with how far it trusts itself."""
+    found = {row["name"]: row for row in rows if row["method"] == OURS}
+    panels = []
+    for edit in edits[:number]:
+        row, photo = found[edit.name], thumbnail(edit.photo)
+        panels.append((edit.caption.removeprefix("a photo of "), _open(photo)))
+        title = "failed" if row["error"] else asked(edit)
+        trust = float(row.get(f"{SIGN}trust", math.nan))  # NaN of a model that has none fitted to it
+        panels.append((title if math.isnan(trust) else f"{title}, trust {trust:.2f}", _open(row.get("picture", photo))))
+    return draw_sheet(panels, "the photo, and what came of it", columns=8)
 
 
 def _open(picture: bytes) -> Image.Image:

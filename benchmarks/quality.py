@@ -3,8 +3,9 @@ r"""Edits of test photos by every method, measured: does the edit do what was as
     python -m benchmarks.quality --photos flower-photos-144.zip --photos pet-photos-144.zip --out out/quality
 
 writes `quality.csv` (a row for each edit and method), `quality.md` (the tables), `index.html` (the tables and every
-picture, in one file) and `sheet.png`. What is measured is kept in `results.jsonl` as it comes, and the same command
-goes on from there when it was interrupted. `--quick` takes a tenth of the photos. `--pie-bench FOLDER` takes a folder
+picture, in one file), `sheet.png` (some edits by every method) and `first.png` (the first edits of the list by ours,
+none chosen by looks). What is measured is kept in `results.jsonl` as it comes, and the same command goes on from there
+when it was interrupted. `--quick` takes a tenth of the photos. `--pie-bench FOLDER` takes a folder
 in PIE-Bench's format instead of the archives. To choose settings, give rows of your own and photos of the train split:
 
     python -m benchmarks.choose_edits --split train --photos ... --out work/train-edits.json
@@ -38,7 +39,7 @@ from benchmarks.judge import Judge, autoencoded, measure
 from benchmarks.kept import Done, Kept, hash_of_all
 from benchmarks.learned import load_learned
 from benchmarks.methods import METHODS, OURS, Inverted, Masks, Method, Outcome, method_of, run_method
-from benchmarks.pictures import draw_samples, page, thumbnail
+from benchmarks.pictures import draw_first, draw_samples, page, thumbnail
 from benchmarks.pie_bench import read_pie_bench
 from benchmarks.report import report
 from editing.editor import Editor
@@ -243,6 +244,7 @@ def main(
     (out / "quality.md").write_text(text, encoding="utf-8")
     (out / "index.html").write_text(page(text, rows, chosen), encoding="utf-8")
     draw_samples(rows, chosen).save(out / "sheet.png")
+    draw_first(rows, chosen).save(out / "first.png")
     print(text)
 
 

@@ -272,7 +272,7 @@ def test_the_command_writes_everything_for_a_folder_of_pie_bench(tiny: Path, tmp
     folder = write_pie_bench(tmp_path / "pie")
     main(out=out, pie_bench=folder, model=str(tiny), method=["direct + P2P"], steps=2, jobs=1)
     written = {path.name for path in out.iterdir() if not path.name.startswith(".")}
-    assert written == {"quality.csv", "quality.md", "index.html", "sheet.png", "results.jsonl"}
+    assert written == {"quality.csv", "quality.md", "index.html", "sheet.png", "first.png", "results.jsonl"}
     with (out / "quality.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["method"] for row in rows] == [OURS, "direct + P2P"]

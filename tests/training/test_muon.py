@@ -58,7 +58,7 @@ def test_weak_directions_are_learned_along_with_strong_ones() -> None:
             optimizer.zero_grad()
             (((weight - target) * scales).square().sum() / 2).backward()
             optimizer.step()
-        return float((weight - target).square().mean() / target.square().mean())
+        return float((weight.detach() - target).square().mean() / target.square().mean())
 
     muon = left_over(lambda weight: Muon([weight], lr=0.1, weight_decay=0))
     descent = left_over(lambda weight: torch.optim.SGD([weight], lr=1.0))
