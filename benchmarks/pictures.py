@@ -50,7 +50,7 @@ def draw_samples(rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit]) -> Im
 
 
 def draw_first(rows: Sequence[Mapping[str, Any]], edits: Sequence[Edit], number: int = FIRST) -> Image.Image:
-    """The first edits of the list, whatever came of them: each photo beside our result, with how far it trusts itself."""
+    """The first edits of the list, whatever came of them: each photo beside our result and its trust."""
     found = {row["name"]: row for row in rows if row["method"] == OURS}
     panels = []
     for edit in edits[:number]:
