@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,13 +9,11 @@ import torch
 from backbones.loading import ModelSource, load_backbone
 from backbones.photo import PhotoSource, open_photo
 from backbones.view import look_at
-from editing.attempts import make_with_second_thoughts
 from editing.checks import check_request
-from editing.finish import finish
+from editing.make import make_edits
 from editing.maps import look_for_words
-from editing.plan import EditPlan, plan_edit
+from editing.plan import plan_edit
 from editing.result import EditResult
-from editing.sample import sample_edits
 from editing.settings import split_settings
 from editing.source import SourceRows
 from inversion.invert import invert
@@ -67,10 +64,5 @@ def edit_real(
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
     maps = look_for_words(backbone, trajectory)  # 5. where the words are
     rows = SourceRows.within(backbone.device) if choice.attempts > 1 else None
-
-    def make(plans: Sequence[EditPlan]) -> list[EditResult]:
-        with told.phase("edit", trajectory.steps) as callback:  # 6. blended at every step
-            sampled = sample_edits(backbone, trajectory, view, plans, maps, source_rows=rows, callback=callback)
-        return finish(backbone, trajectory, view, plans, maps, sampled)  # 7. mask, composite, measures
-
-    return make_with_second_thoughts(make, [plan])[0]  # 6 and 7 again where the verdict is bad, if that is asked for
+    # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, if that is asked for
+    return make_edits(backbone, trajectory, view, [plan], maps, source_rows=rows, progress=told)[0]

@@ -13,17 +13,15 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.view import View, look_at
-from editing.attempts import make_with_second_thoughts
 from editing.batches import edits_that_fit, in_batches
 from editing.captions import check_caption, check_captions
-from editing.finish import finish
 from editing.generated import generate
+from editing.make import make_edits
 from editing.maps import MAP_LEVELS, look_for_words
 from editing.place import Place
-from editing.plan import EditPlan, plan_edit
+from editing.plan import plan_edit
 from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
-from editing.sample import sample_edits
 from editing.settings import EditSettings, settings_for_each, with_options
 from editing.source import SourceRows
 from editing.views import look_again
@@ -194,7 +192,15 @@ class Editor:
         limit = edits_that_fit(self.backbone, view) if batch is None else batch
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
-            results += self._sample(trajectory, view, some, source, self._told(progress))
+            results += make_edits(
+                self.backbone,
+                trajectory,
+                view,
+                some,
+                source.maps,
+                source_rows=source.rows,
+                progress=self._told(progress),
+            )
         return results
 
     def mask(
@@ -240,18 +246,6 @@ class Editor:
     def attention(self, trajectory: Trajectory, levels: int = MAP_LEVELS) -> AttentionMaps:
         """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory."""
         return look_for_words(self.backbone, trajectory, levels)
-
-    def _sample(
-        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], source: Source, progress: Progress
-    ) -> list[EditResult]:
-        def make(plans: Sequence[EditPlan]) -> list[EditResult]:
-            with progress.phase("edit", trajectory.steps) as callback:
-                sampled = sample_edits(
-                    self.backbone, trajectory, view, plans, source.maps, source_rows=source.rows, callback=callback
-                )
-            return finish(self.backbone, trajectory, view, plans, source.maps, sampled)
-
-        return make_with_second_thoughts(make, plans)
 
     def _source_of(self, trajectory: Trajectory, maps: AttentionMaps | None = None) -> Source:
         """What was found out in edits of this trajectory before, with maps of the caller's own where given."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,13 +11,11 @@ from backbones.geometry import plan_geometry
 from backbones.loading import ModelSource, load_backbone
 from backbones.photo import Photo, open_photo
 from backbones.pixels import to_image
-from editing.attempts import make_with_second_thoughts
 from editing.captions import check_caption
-from editing.finish import finish
+from editing.make import make_edits
 from editing.maps import look_for_words
-from editing.plan import EditPlan, plan_edit
+from editing.plan import plan_edit
 from editing.result import EditResult
-from editing.sample import sample_edits
 from editing.settings import split_settings
 from editing.views import look_again
 from inversion.ddim import ddim_sample
@@ -51,13 +48,7 @@ def edit_generated(
     trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)
     view = look_again(trajectory, photo)
     maps = look_for_words(backbone, trajectory)
-
-    def make(plans: Sequence[EditPlan]) -> list[EditResult]:
-        with told.phase("edit", trajectory.steps) as callback:
-            sampled = sample_edits(backbone, trajectory, view, plans, maps, callback=callback)
-        return finish(backbone, trajectory, view, plans, maps, sampled)
-
-    return make_with_second_thoughts(make, [plan])[0]
+    return make_edits(backbone, trajectory, view, [plan], maps, progress=told)[0]
 
 
 def generate(

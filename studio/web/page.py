@@ -126,7 +126,12 @@ class Page:
             elem_id="new-caption",
         )
         self.difference = gr.HTML("", elem_id="difference", js_on_load=_WORDS_JS, apply_default_css=False)
-        self.weights = [
+        with gr.Row(elem_id="buttons"):
+            self.look = gr.Button("Show the mask", elem_id="look", variant="secondary", scale=2)
+            self.edit = gr.Button("Edit", elem_id="edit", variant="primary", scale=3)
+            self.cancel = gr.Button("Cancel", elem_id="cancel", variant="stop", visible=False, scale=1)
+        self.note = gr.HTML("", elem_id="note", apply_default_css=False)
+        self.weights = [  # below the buttons, which must not move away while somebody aims at them
             gr.Slider(
                 0,
                 STRONGEST,
@@ -140,11 +145,6 @@ class Page:
             )
             for i in range(WEIGHTS)
         ]
-        with gr.Row(elem_id="buttons"):
-            self.look = gr.Button("Show the mask", elem_id="look", variant="secondary", scale=2)
-            self.edit = gr.Button("Edit", elem_id="edit", variant="primary", scale=3)
-            self.cancel = gr.Button("Cancel", elem_id="cancel", variant="stop", visible=False, scale=1)
-        self.note = gr.HTML("", elem_id="note", apply_default_css=False)
         names = [(self.actions.models.title(name), name) for name in self.actions.models.names]
         self.model = gr.Dropdown(names, value=names[0][1], label="Model", elem_id="model", visible=len(names) > 1)
         self.limits = gr.HTML(self._limits(names[0][1]), elem_id="limits", apply_default_css=False)

@@ -1,0 +1,37 @@
+"""Plans of one photo's edits -> results: sampled, finished, and made again where the verdict asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backbones.backbone import Backbone
+from backbones.view import View
+from editing.attempts import make_with_second_thoughts
+from editing.finish import finish
+from editing.plan import EditPlan
+from editing.result import EditResult
+from editing.sample import sample_edits
+from editing.source import SourceRows
+from inversion.progress import Progress
+from inversion.trajectory import Trajectory
+from masks.aggregate import AttentionMaps
+
+
+def make_edits(
+    backbone: Backbone,
+    trajectory: Trajectory,
+    view: View,
+    plans: Sequence[EditPlan],
+    maps: AttentionMaps,
+    *,
+    source_rows: SourceRows | None = None,
+    progress: Progress,
+) -> list[EditResult]:
+    """The results of edits that are sampled in one batch; arguments are those of `sample_edits`."""
+
+    def make(plans: Sequence[EditPlan]) -> list[EditResult]:
+        with progress.phase("edit", trajectory.steps) as callback:
+            sampled = sample_edits(backbone, trajectory, view, plans, maps, source_rows=source_rows, callback=callback)
+        return finish(backbone, trajectory, view, plans, maps, sampled)
+
+    return make_with_second_thoughts(make, plans)
