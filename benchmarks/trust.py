@@ -31,7 +31,7 @@ from backbones.errors import EditRealError
 from backbones.saving import make_folder
 from benchmarks.judge import SIGN
 from benchmarks.methods import OURS
-from editing.trust import TrustModel
+from editing.trust import OF_THE_REQUEST, TrustModel
 from editing.verdict import trouble_of
 from workshop.command import run_command
 from workshop.tables import markdown
@@ -106,9 +106,12 @@ def _number(text: str | float) -> float:
 def fit(judged: Judged, names: Sequence[str] = SIGNS) -> TrustModel:
     """A ridge logistic regression of what came out on the signs, and the trust under which to warn.
 
-    Each photo is left out in turn to see what the fit says of edits that it does not know; the trust under which to
-    warn is the one that tells most of the failed from the good there.
+    Edits of which no sign was measured are left out. Each photo is left out in turn to see what the fit says of edits
+    that it does not know; the trust under which to warn is the one that tells most of the failed from the good there.
     """
+    of_results = [name for name in names if name not in OF_THE_REQUEST]
+    told = [i for i, signs in enumerate(judged.signs) if not all(math.isnan(signs[name]) for name in of_results)]
+    judged = _some(judged, told)
     values = np.array([[signs[name] for name in names] for signs in judged.signs])
     known = [column[~np.isnan(column)] for column in values.T]
     means, scales = (np.array([take(column) if column.size else 0 for column in known]) for take in (np.mean, np.std))
@@ -155,8 +158,9 @@ def table(judged: Judged, model: TrustModel, title: str) -> dict[str, object]:
 
 
 def told_apart(trust: np.ndarray, good: np.ndarray) -> float:
-    """How often a good edit has more trust than a failed one; ties count half."""
+    """How often a good edit has more trust than a failed one; ties count half, edits without any not at all."""
     pairs = trust[good][:, None] - trust[~good]
+    pairs = pairs[~np.isnan(pairs)]
     return float((pairs > 0).mean() + (pairs == 0).mean() / 2) if pairs.size else math.nan
 
 
@@ -181,7 +185,8 @@ def sign_table(model: TrustModel) -> list[dict[str, object]]:
 
 def draw_calibration(judged: Judged, model: TrustModel, path: Path) -> None:
     """How many came out among edits of like trust, and every edit by its trust."""
-    trust, good = np.array([model.trust(signs) for signs in judged.signs]), judged.good
+    trust = np.array([model.trust(signs) for signs in judged.signs])
+    trust, good = trust[~np.isnan(trust)], judged.good[~np.isnan(trust)]
     figure, (above, below) = plt.subplots(2, 1, figsize=(5, 6), sharex=True, height_ratios=(3, 1), layout="constrained")
     above.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for group in np.array_split(np.argsort(trust), BINS):

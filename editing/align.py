@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -134,7 +134,7 @@ def new_words(alignment: Alignment) -> list[Word]:
 def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = ()) -> bool:
     """Whether the edit changes colours alone ("red" -> "white" in "a red rose"), so that textures stay.
 
-    A colour is a word of `COLORS`, or several with hyphens, that describes another word. Articles do not count.
+    Articles do not count.
     """
     changed_source, changed_target = _changed(alignment, reweighted)
     changed = [(alignment.source, i) for i in changed_source] + [(alignment.target, j) for j in changed_target]
@@ -143,9 +143,19 @@ def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = ()) ->
         for caption, k in changed
         if caption.words[k].key not in ARTICLES and not caption.words[k].is_punctuation
     ]
-    return bool(words) and all(
-        COLORS.issuperset(caption.words[k].key.split("-")) and head_of(caption, k) != k for caption, k in words
-    )
+    return bool(words) and all(is_color(caption, caption.words[k]) for caption, k in words)
+
+
+def is_color(caption: Caption, word: Word, further: Collection[str] = ()) -> bool:
+    """Whether a word is a colour, or several with hyphens, that describes another word; "an orange" is a thing.
+
+    Args:
+        caption: That the word is of.
+        word: One of its words.
+        further: Words for colours beside `COLORS`, such as a model lists.
+    """
+    index = caption.words.index(word)
+    return all(part in COLORS or part in further for part in word.key.split("-")) and head_of(caption, index) != index
 
 
 def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple[list[Word], list[Word]]:

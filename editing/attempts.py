@@ -78,12 +78,10 @@ def _to_try(plan: EditPlan, first: EditResult) -> Sequence[Mapping[str, Any]]:
     return by_kind.get(plan.kind, by_kind["default"])
 
 
-def worth(result: EditResult) -> tuple[float, float]:
-    """How good an attempt is, by its trust; where there is none, by whether something is wrong and what is seen."""
-    if result.trust is not None:
-        return result.trust, 0.0
-    seen = result.metrics["seen"]
-    return float(result.trouble is None), -math.inf if math.isnan(seen) else seen
+def worth(result: EditResult) -> tuple[bool, float]:
+    """How good an attempt is: one without trouble before one with, then by its trust, or by what is seen without it."""
+    value = result.metrics["seen"] if result.trust is None else result.trust
+    return result.trouble is None, -math.inf if math.isnan(value) else value
 
 
 def _once(plan: EditPlan, settings: Any) -> EditPlan:

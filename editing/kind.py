@@ -8,7 +8,7 @@ from typing import Any
 
 from backbones.option import comparable
 from backbones.text import Caption
-from editing.align import ARTICLES, COLORS, Alignment, head_of, is_content
+from editing.align import ARTICLES, Alignment, head_of, is_color, is_content
 from editing.settings import EditSettings
 
 SCENES = frozenset(
@@ -62,7 +62,9 @@ def kind_of(alignment: Alignment, *, weighed: bool = False, colors: Collection[s
         return "removed"
     if SCENES & ({_head(source, i) for i in gone} | {_head(target, j) for j in come}):
         return "scene"
-    if all(_is_color(caption, k, colors) for caption, some in ((source, gone), (target, come)) for k in some):
+    if all(
+        is_color(caption, caption.words[k], colors) for caption, some in ((source, gone), (target, come)) for k in some
+    ):
         return "colour"
     return "thing" if gone else "added"
 
@@ -90,9 +92,3 @@ def _is_of_style(caption: Caption, index: int) -> bool:
     first = next(k for k, word in enumerate(caption.words) if is_content(word))
     key = caption.words[head].key
     return key == "style" or (key in MEDIA and head == head_of(caption, first))
-
-
-def _is_color(caption: Caption, index: int, colors: Collection[str]) -> bool:
-    """Whether a word is a colour, or several with hyphens, that describes another word."""
-    parts = caption.words[index].key.split("-")
-    return all(part in COLORS or part in colors for part in parts) and head_of(caption, index) != index

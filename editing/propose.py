@@ -1,8 +1,4 @@
-"""A caption for a photo, made of the model's own words and chosen by the model itself.
-
-A diffusion model predicts a photo's noise better under the right caption (Li et al., "Your Diffusion Model is Secretly
-a Zero-Shot Classifier", ICCV 2023).
-"""
+"""A caption for a photo, made of the model's own words and chosen by the model itself (see `witness`)."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ import torch
 
 from backbones.backbone import Backbone
 from backbones.view import View
+from editing.witness import noise_errors
 
 COLORS = "colours"  # the kind of a model's words that say what colour a thing has
 NO_THINGS = (COLORS, "phrases", "anything")  # kinds that name nothing in particular
@@ -21,7 +18,6 @@ COLOR_LEVELS = (0.9, 0.6, 0.75, 0.4)  # a colour is told earlier, while little b
 FINALISTS = 6  # things that are looked at more closely
 ROUND = 32  # rows that a round takes where one level of all its captions takes fewer
 MOST_LEVELS = 4  # of a round
-ROWS_AT_ONCE = 32
 LEAST_GAIN = 0.01  # this and the next chosen on train photos, see benchmarks.proposals
 LEAST_COLOR_GAIN = 0.01
 
@@ -91,48 +87,11 @@ def propose_caption(
     return Proposal(captions[best], thing, color, gain, color_gain)
 
 
-@torch.no_grad()
-def caption_losses(
-    backbone: Backbone, latents: torch.Tensor, captions: Sequence[str], levels: Sequence[float], seed: int = 0
-) -> torch.Tensor:
-    """How badly the model predicts a photo's noise under each caption: the lower, the better the caption.
-
-    It is the error in the posterior of Li et al. (ICCV 2023), the mean taken over noise and timesteps:
-    `p(c | x) ~ exp(-E[||epsilon - epsilon_theta(x_t, t, c)||^2])`. All captions have the same noise, as there, since
-    their differences are far smaller than what the noise makes of each.
-
-    Args:
-        backbone: The model.
-        latents: The photo's, `(1, C, h, w)`.
-        captions: `N` of them.
-        levels: `S` shares of the training timesteps, from 0 (the photo) to 1 (noise).
-        seed: Of the noise.
-
-    Returns:
-        Mean squared errors `(S, N)` float32 on the CPU.
-    """
-    condition = backbone.condition(captions)
-    generator = torch.Generator().manual_seed(seed)
-    losses = []
-    for share in levels:
-        timestep = round(share * (len(backbone.levels) - 1))
-        level = backbone.levels.at(timestep)
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
-        noisy = level.signal * latents + level.noise * noise
-        parts = []
-        for rows in torch.arange(len(captions)).split(ROWS_AT_ONCE):
-            few = condition[rows.to(condition.embeds.device)]
-            predicted = backbone.predict(noisy.expand(len(rows), -1, -1, -1), timestep, few).noise
-            parts.append((predicted - noise).square().mean((1, 2, 3)).cpu())
-        losses.append(torch.cat(parts))
-    return torch.stack(losses)
-
-
 def caption_gains(
     backbone: Backbone, latents: torch.Tensor, captions: Sequence[str], without: str, levels: Sequence[float], seed: int
 ) -> torch.Tensor:
     """The share by which each caption's loss, over all levels, is below that of the caption `without`: `(N,)`."""
-    losses = caption_losses(backbone, latents, [without, *captions], levels, seed).mean(0)
+    losses = noise_errors(backbone, latents, [without, *captions], levels, seed=seed).mean(0)
     return 1 - losses[1:] / losses[0]
 
 

@@ -70,7 +70,7 @@ class EditResult:
 
     @property
     def trust(self) -> float | None:
-        """How likely the edit came out, in [0, 1]; None for a model to whose edits nothing was fitted."""
+        """How likely the edit came out, in [0, 1]; None where no sign tells, or nothing was fitted to the model."""
         trust = self.metrics["trust"]
         return None if math.isnan(trust) else trust
 

@@ -15,7 +15,7 @@ from backbones.backbone import Backbone
 from backbones.pixels import to_pixels
 from backbones.text import Word
 from backbones.view import View
-from editing.align import Alignment, new_words
+from editing.align import Alignment, is_color, new_words
 from editing.colors import color_named, share_of_color
 from editing.plan import EditPlan
 from editing.witness import gain, noise_errors
@@ -87,14 +87,13 @@ def what_the_model_sees(
     if alignment.changes_nothing or not weight.sum() > 0:
         return dict.fromkeys(("seen", "seen_early"), math.nan)
     edited = backbone.encode(to_pixels(dataclasses.replace(view.photo, image=image.convert("RGB")), view.geometry))
-    errors = noise_errors(backbone, edited, (alignment.source, alignment.target), weight)
+    errors = noise_errors(backbone, edited, (alignment.source, alignment.target), weight=weight)
     return {"seen": 100 * gain(errors), "seen_early": 100 * gain(errors[-1:])}
 
 
 def asks_for_a_thing(alignment: Alignment) -> bool:
     """Whether the new caption brings a word that is no colour."""
-    words = [word.key.split("-") for word in new_words(alignment)]
-    return any(color_named(part) is None for parts in words for part in parts)
+    return any(not is_color(alignment.target, word) for word in new_words(alignment))
 
 
 def of_the_mask(mask: np.ndarray) -> dict[str, float]:
@@ -139,7 +138,8 @@ def of_the_color(alignment: Alignment, photo: np.ndarray, result: np.ndarray, ma
         `asked_color` in the result and `asked_color_before` in the photo; NaN where no colour is asked for, or nothing
         is masked.
     """
-    named = [color for word in new_words(alignment) for part in word.key.split("-") if (color := color_named(part))]
+    colors = [word for word in new_words(alignment) if is_color(alignment.target, word)]
+    named = [color for word in colors for part in word.key.split("-") if (color := color_named(part))]
     inside = np.flatnonzero(mask > 127)
     if not named or not len(inside):
         return {"asked_color": math.nan, "asked_color_before": math.nan}

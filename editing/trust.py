@@ -13,6 +13,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 
 FARTHEST = 3.0  # standard deviations, beyond which a sign says no more
+OF_THE_REQUEST = ("asks_thing",)  # signs of what was asked, which no result can mend
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class TrustModel:
                 name: {str(sign): float(value) for sign, value in content[name].items()}
                 for name in ("means", "scales", "weights")
             }
+            if not all(tables["scales"][name] > 0 and name in tables["means"] for name in tables["weights"]):
+                raise ValueError("a sign without its mean, or whose scale is not above 0")
             return cls(**tables, bias=float(content["bias"]), warn_below=float(content["warn_below"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EditRealError(
@@ -78,8 +81,18 @@ class TrustModel:
         """What each sign adds to the sum; below zero it speaks against the edit."""
         return {name: self.weights[name] * value for name, value in self.standardized(signs).items()}
 
+    def measured(self, signs: Mapping[str, float]) -> dict[str, float]:
+        """The parts of what was measured of the result: not of what was asked, and not of what does not apply."""
+        return {
+            name: part
+            for name, part in self.parts(signs).items()
+            if name not in OF_THE_REQUEST and not math.isnan(signs.get(name, math.nan))
+        }
+
     def trust(self, signs: Mapping[str, float]) -> float:
-        """How likely the edit came out, in [0, 1]; 0 where nothing was edited at all."""
+        """How likely the edit came out, in [0, 1]; 0 where nothing was edited, NaN where no sign was measured."""
         if signs.get("mask_share") == 0:
             return 0.0
+        if not self.measured(signs):
+            return math.nan
         return 1 / (1 + math.exp(-(self.bias + sum(self.parts(signs).values()))))

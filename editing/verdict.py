@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from backbones.text import Caption
-from editing.align import Alignment, new_words
+from editing.align import Alignment, is_color, new_words
 from editing.trust import TrustModel
 
 FAR_UNDER_CEILING = 3.0  # dB
@@ -124,8 +124,8 @@ def warn(
         warnings.append(
             "the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word"
         )
-    elif sign := _worst_sign(metrics, model):
-        warnings.append(_said_of(sign, metrics, alignment))
+    elif model is not None and _is_doubtful(metrics, model):
+        warnings.append(_said_of(model.measured(metrics), metrics, alignment))
     return warnings
 
 
@@ -143,29 +143,32 @@ def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_
         return "wide"
     if metrics["change_inside"] < NO_CHANGE:
         return "faint"
-    return "faint" if _worst_sign(metrics, model) else None
+    return "faint" if model is not None and _is_doubtful(metrics, model) else None
 
 
-def _worst_sign(metrics: Mapping[str, float], model: TrustModel | None) -> str | None:
-    """The sign that speaks most against an edit that is not to be trusted; None where it is, or nothing was edited."""
-    if metrics["mask_share"] == 0 or model is None or model.trust(metrics) >= model.warn_below:
-        return None
-    parts = model.parts(metrics)
-    return min(parts, key=lambda name: parts[name])
+def _is_doubtful(metrics: Mapping[str, float], model: TrustModel) -> bool:
+    """Whether an edit is not to be trusted; False where nothing was edited, or nothing says how it came out."""
+    return metrics["mask_share"] > 0 and model.trust(metrics) < model.warn_below
 
 
-def _said_of(sign: str, metrics: Mapping[str, float], alignment: Alignment) -> str:
-    """A sign that speaks against an edit in plain words, and what to try."""
-    new = " ".join(word.text for word in new_words(alignment)) or "what was asked"
-    value = metrics[sign]
-    if sign == "asked_color":
+def _said_of(parts: Mapping[str, float], metrics: Mapping[str, float], alignment: Alignment) -> str:
+    """What speaks most against an edit in plain words, and what to try; `parts` are those of what was measured."""
+    new = new_words(alignment)
+    text = " ".join(word.text for word in new) or "what was asked"
+    worst = min(parts, key=lambda name: parts[name])
+    if parts[worst] >= 0:
         return (
-            f"only {value:.0f} % of what was masked came out {new}; raise emphasis or guidance_scale, or lower "
-            "self_replace"
+            f"edits such as this one, to {text!r}, seldom come out with this model; look closely, or allow attempts=3"
+        )
+    if worst == "asked_color":
+        colors = " ".join(word.text for word in new if is_color(alignment.target, word))
+        return (
+            f"only {metrics[worst]:.0f} % of what was masked came out {colors}; raise emphasis or guidance_scale, or "
+            "lower self_replace"
         )
     return (
-        f"the model itself hardly sees {new!r} in the result; raise emphasis or guidance_scale, lower self_replace, or "
-        "allow attempts=3"
+        f"the model itself hardly sees {text!r} in the result; raise emphasis or guidance_scale, lower self_replace, "
+        "or allow attempts=3"
     )
 
 

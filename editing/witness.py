@@ -1,11 +1,13 @@
-"""What the model itself says of an edit: whether it sees the new caption in the result rather than the old one.
+"""What the model itself says of captions: which of them it sees in a picture.
 
 A diffusion model predicts a picture's noise better under the caption that is right (Li et al., "Your Diffusion Model
-is Secretly a Zero-Shot Classifier", ICCV 2023). Here the errors are weighted by the mask, since the rest of the frame
-is the photo's own, and both captions get the same noise, so that their difference is the picture's.
+is Secretly a Zero-Shot Classifier", ICCV 2023). Of an edit the errors are weighted by the mask, since the rest of the
+frame is the photo's own.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 
@@ -22,29 +24,35 @@ ROWS_AT_ONCE = 8  # at most: more are hardly quicker, and a large model's take m
 def noise_errors(
     backbone: Backbone,
     latents: torch.Tensor,
-    captions: tuple[Caption, Caption],
-    weight: torch.Tensor,
+    captions: Sequence[str | Caption],
+    levels: Sequence[float] = LEVELS,
     *,
-    levels: tuple[float, ...] = LEVELS,
+    weight: torch.Tensor | None = None,
     seed: int = SEED,
 ) -> torch.Tensor:
-    """How badly the model predicts a picture's noise under two captions: the lower, the better the caption.
+    """How badly the model predicts a picture's noise under each caption: the lower, the better the caption.
+
+    It is the error in the posterior of Li et al. (ICCV 2023), the mean taken over noise and timesteps:
+    `p(c | x) ~ exp(-E[||epsilon - epsilon_theta(x_t, t, c)||^2])`. All captions have the same noise, as there, since
+    their differences are far smaller than what the noise makes of each.
 
     Args:
         backbone: The model.
         latents: Of the picture, `(1, C, h, w)`.
-        captions: Both are asked at every level.
-        weight: How much each cell counts, `(h, w)`, not all zeros.
+        captions: `N` of them.
         levels: `S` shares of the training timesteps, from 0 (the picture) to 1 (noise).
-        seed: Of the noise; both captions get the same.
+        weight: How much each cell counts, `(h, w)`, not all zeros; all alike by default.
+        seed: Of the noise.
 
     Returns:
-        Mean squared errors `(S, 2)` float32 on the CPU.
+        Mean squared errors `(S, N)` float32 on the CPU.
     """
+    weight = torch.ones(latents.shape[-2:]) if weight is None else weight
     generator = torch.Generator().manual_seed(seed)
     timesteps = torch.tensor([round(share * (len(backbone.levels) - 1)) for share in levels])
     noises = torch.stack([torch.randn(latents.shape[1:], generator=generator) for _ in levels]).to(latents)
-    at, under = torch.arange(len(levels)).repeat_interleave(2), torch.arange(2).repeat(len(levels))
+    at = torch.arange(len(levels)).repeat_interleave(len(captions))
+    under = torch.arange(len(captions)).repeat(len(levels))
     condition = backbone.condition(captions)
     at_once = max(1, int(min(ROWS_AT_ONCE, rows_that_fit(backbone, *latents.shape[-2:]))))
     errors = []
@@ -55,7 +63,7 @@ def noise_errors(
         predicted = backbone.predict(noisy, timestep, condition[caption.to(backbone.device)]).noise
         error = (predicted - noise).square().mean(1) * weight.to(noise)
         errors.append(error.sum((1, 2)).cpu() / weight.sum().cpu())
-    return torch.cat(errors).unflatten(0, (len(levels), 2)).float()
+    return torch.cat(errors).unflatten(0, (len(levels), len(captions))).float()
 
 
 def gain(errors: torch.Tensor) -> float:

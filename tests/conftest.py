@@ -136,4 +136,4 @@ def editor(backbone: Backbone) -> Editor:
 @pytest.fixture
 def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is not asked whether an edit came out, so that the rows that are counted are the edit's."""
-    monkeypatch.setattr("editing.signs.noise_errors", lambda *_: torch.ones(len(LEVELS), 2))
+    monkeypatch.setattr("editing.signs.noise_errors", lambda *_, **__: torch.ones(len(LEVELS), 2))

@@ -236,7 +236,7 @@ def main(
     latents: Annotated[list[Path], typer.Option(help="a file that training.latents wrote; again for more")],
     folder: Annotated[Path, typer.Option(help="where checkpoint, log and weights go")],
     minutes: Annotated[float, typer.Option(help="time to train, counting resumed runs")] = 80,
-    batch_size: Annotated[int, typer.Option(help="of each process")] = 16,
+    batch_size: Annotated[int, typer.Option(help="of each process")] = 24,
     learning_rate: float = 6e-4,
     ema_decay: float = 0.999,
     start_from: Annotated[Path | None, typer.Option(help="model of another version to start from")] = None,

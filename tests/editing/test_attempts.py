@@ -11,7 +11,7 @@ import pytest
 
 from backbones.backbone import Backbone
 from editing import attempts
-from editing import editor as editing
+from editing import make as making
 from editing.attempts import NEXT, make_with_second_thoughts, worth
 from editing.edit import edit_real
 from editing.editor import Editor
@@ -90,6 +90,7 @@ def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
     ordered = [of(NAN, "faint", NAN), of(NAN, "faint", 2.0), of(NAN, None, -1.0), of(NAN, None, 1.0)]
     assert sorted((ordered[i] for i in (2, 0, 3, 1)), key=worth) == ordered
     assert worth(of(0.3, None, -9.0)) > worth(of(0.2, None, 9.0))
+    assert worth(of(0.8, None, 0.0)) > worth(of(0.9, "wide", 0.0)), "trust knows nothing of masks"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -123,13 +124,13 @@ def test_a_batch_is_sampled_together_first(editor: Editor, monkeypatch: pytest.M
     plain = EditSettings(refinement="plain", mask_threshold=0.5)
     none = EditSettings(blend_words=(), attempts=2)
     batches: list[int] = []
-    sample = editing.sample_edits
+    sample = making.sample_edits
 
     def counted(*args: Any, **options: Any) -> Any:
         batches.append(len(args[3]))
         return sample(*args, **options)
 
-    monkeypatch.setattr(editing, "sample_edits", counted)
+    monkeypatch.setattr(making, "sample_edits", counted)
     one, other = editor.edit_many(trajectory, [NEW, NEW], [plain, none])
     assert batches == [2, 1]
     assert one.attempts == () and len(other.attempts) == 2

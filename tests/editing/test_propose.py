@@ -14,7 +14,8 @@ from backbones.photo import open_photo
 from backbones.view import View, look_at
 from editing import propose
 from editing.editor import Editor
-from editing.propose import COLORS, NO_THINGS, caption_gains, caption_losses, phrase, propose_caption, things_of
+from editing.propose import COLORS, NO_THINGS, caption_gains, phrase, propose_caption, things_of
+from editing.witness import noise_errors
 from tests.editing.edits import picture
 from training.export import KINDS
 
@@ -42,48 +43,22 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, float]], list[
         rows: list[str] = []
 
         def losses(
-            _: Backbone, __: object, captions: Sequence[str], levels: Sequence[float], seed: int
+            _: Backbone, __: object, captions: Sequence[str], levels: Sequence[float], *, seed: int
         ) -> torch.Tensor:
             rows.extend(list(captions) * len(levels))
             each = [1 - sum(worth.get(word, 0.0) for word in re.findall(r"[\w-]+", caption)) for caption in captions]
             return torch.tensor([each] * len(levels))
 
-        monkeypatch.setattr(propose, "caption_losses", losses)
+        monkeypatch.setattr(propose, "noise_errors", losses)
         return rows
 
     return answer
 
 
 @one_model
-def test_a_loss_is_the_mean_error_of_the_noise(backbone: Backbone, view: View) -> None:
-    captions = ["", "a photo of a cat", "a photo of a dog", "a photo of a cat"]
-    losses = caption_losses(backbone, view.latents, captions, (0.25, 0.5), seed=3)
-    assert losses.shape == (2, 4)
-    generator, noises = torch.Generator().manual_seed(3), []
-    for row, share in zip(losses, (0.25, 0.5), strict=True):
-        timestep = round(share * (len(backbone.levels) - 1))
-        level = backbone.levels.at(timestep)
-        noises.append(torch.randn(view.latents.shape, generator=generator))
-        noisy = level.signal * view.latents + level.noise * noises[-1]
-        for loss, caption in zip(row, captions, strict=True):
-            predicted = backbone.predict(noisy, timestep, backbone.condition([caption])).noise
-            assert loss == pytest.approx((predicted - noises[-1]).square().mean().item(), rel=1e-4)
-    assert not torch.equal(*noises)
-    assert torch.equal(losses, caption_losses(backbone, view.latents, captions, (0.25, 0.5), seed=3))
-
-
-@one_model
-def test_many_captions_go_in_several_batches(backbone: Backbone, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
-    captions = ["a cat", "a dog", "a red rose", "a table", "a hat"]
-    together = caption_losses(backbone, view.latents, captions, (0.5,))
-    monkeypatch.setattr(propose, "ROWS_AT_ONCE", 2)
-    torch.testing.assert_close(caption_losses(backbone, view.latents, captions, (0.5,)), together)
-
-
-@one_model
 def test_a_gain_is_a_share_of_the_loss_without(backbone: Backbone, view: View) -> None:
     captions, levels = ["a cat", "a dog"], (0.3, 0.6)
-    means = caption_losses(backbone, view.latents, ["", *captions], levels, 5).mean(0)
+    means = noise_errors(backbone, view.latents, ["", *captions], levels, seed=5).mean(0)
     gains = caption_gains(backbone, view.latents, captions, "", levels, 5)
     torch.testing.assert_close(gains, (means[0] - means[1:]) / means[0])
 

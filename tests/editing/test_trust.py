@@ -34,14 +34,25 @@ MODEL = TrustModel(
 def test_it_is_a_logistic_model_of_centred_signs() -> None:
     assert MODEL.trust({"thing_seen": 1.0, "asked_color": 90.0}) == pytest.approx(1 / (1 + math.exp(-1)))
     assert MODEL.trust({"thing_seen": 3.0, "asked_color": 80.0}) == pytest.approx(1 / (1 + math.exp(-(1 + 1.5 - 0.5))))
-    assert MODEL.trust({"thing_seen": math.nan}) == MODEL.trust({"thing_seen": 1.0, "asked_color": 90.0})
+    assert MODEL.trust({"thing_seen": 1.0}) == MODEL.trust({"thing_seen": 1.0, "asked_color": 90.0})
     assert MODEL.trust({"thing_seen": 7.0}) == MODEL.trust({"thing_seen": 1e9}) > MODEL.trust({"thing_seen": 6.0})
     assert MODEL.trust({"thing_seen": 9.0, "mask_share": 0.0}) == 0
+
+
+def test_of_what_no_sign_was_measured_nothing_is_said() -> None:
+    asking = dataclasses.replace(
+        MODEL, **{name: {**getattr(MODEL, name), "asks_thing": 1.0} for name in ("means", "scales", "weights")}
+    )
+    for signs in ({}, {"thing_seen": math.nan}, {"asks_thing": 0.0}):
+        assert math.isnan(asking.trust(signs))
+        assert trouble_of(FINE | signs, asking) is None
+    assert asking.trust({"asks_thing": 0.0, "thing_seen": 1.0}) == pytest.approx(0.5)
 
 
 def test_its_numbers_go_through_json_and_damaged_ones_are_refused() -> None:
     assert TrustModel.from_json(json.loads(json.dumps(MODEL.to_json()))) == MODEL
     damaged: list[Any] = [{}, [], MODEL.to_json() | {"bias": "much"}, MODEL.to_json() | {"weights": [1]}]
+    damaged += [MODEL.to_json() | {"means": {}}, MODEL.to_json() | {"scales": {"thing_seen": 0, "asked_color": 1}}]
     for content in damaged:
         with pytest.raises(EditRealError, match="expected a model's trust as means, scales"):
             TrustModel.from_json(content)
@@ -58,6 +69,7 @@ def test_its_numbers_go_through_json_and_damaged_ones_are_refused() -> None:
         ({"thing_seen": 9.0, "beyond_map": 1.1}, "wide"),
         ({"thing_seen": -9.0, "beyond_map": 1.1}, "wide"),
         ({"thing_seen": 9.0, "beyond_map": math.nan, "change_inside": 0.3}, "faint"),
+        ({"thing_seen": math.nan}, None),
     ],
 )
 def test_what_went_wrong(signs: dict[str, float], trouble: str | None) -> None:
@@ -69,18 +81,34 @@ def test_without_numbers_of_its_own_a_model_is_not_judged_by_anothers(backbone: 
     assert trouble_of(FINE | {"thing_seen": -9.0, "asked_color": 1.0}, None) is None
 
 
-@pytest.mark.parametrize(("sign", "said"), [("asked_color", "came out cat"), ("thing_seen", "hardly sees 'cat'")])
-def test_the_warning_names_the_sign_and_a_remedy(backbone: Backbone, sign: str, said: str) -> None:
-    alignment = align_captions(backbone.parse("a rose"), backbone.parse("a cat"))
-    signs = FINE | {"thing_seen": 1.0, "asked_color": 90.0}
-    model = dataclasses.replace(MODEL, bias=0.0)
+@pytest.mark.parametrize(
+    ("sign", "value", "said"),
+    [
+        ("asked_color", 12.0, "only 12 % of what was masked came out white;"),
+        ("thing_seen", -50.0, "hardly sees 'white cat'"),
+        ("asks_thing", 1.0, "to 'white cat', seldom come out"),
+    ],
+)
+def test_the_warning_names_the_sign_and_a_remedy(backbone: Backbone, sign: str, value: float, said: str) -> None:
+    alignment = align_captions(backbone.parse("a red rose"), backbone.parse("a white cat"))
+    signs = FINE | {"thing_seen": 1.5, "asked_color": 91.0, "asks_thing": 0.0}
+    model = TrustModel(
+        means={"thing_seen": 1.0, "asked_color": 90.0, "asks_thing": 0.0},
+        scales={"thing_seen": 2.0, "asked_color": 10.0, "asks_thing": 1.0},
+        weights={"thing_seen": 1.0, "asked_color": 1.0, "asks_thing": -2.0},
+        bias=0.0,
+        warn_below=0.5,
+    )
     assert warn(signs, alignment, None, model=model) == []
-    low = dataclasses.replace(model, weights={"thing_seen": 1.0, "asked_color": 1.0})
-    (warning,) = warn(signs | {sign: -50.0}, alignment, None, model=low)
-    assert said in warning and "raise" in warning
-    (warning,) = warn(signs | {"beyond_map": 1.5}, alignment, None, model=model)
+    (warning,) = warn(signs | {sign: value}, alignment, None, model=model)
+    assert said in warning and ("raise" in warning or "look closely" in warning)
+
+
+def test_a_mask_far_beyond_its_map_is_warned_of(backbone: Backbone) -> None:
+    alignment = align_captions(backbone.parse("a rose"), backbone.parse("a cat"))
+    (warning,) = warn(FINE | {"beyond_map": 1.5}, alignment, None)
     assert "2.8 times the share" in warning and "raise mask_threshold" in warning
-    assert warn(signs | {"beyond_map": 1.5}, alignment, None, model=model, local_blend=False) == []
+    assert warn(FINE | {"beyond_map": 1.5}, alignment, None, local_blend=False) == []
 
 
 @pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)

@@ -8,7 +8,6 @@ import torch
 from backbones.backbone import Backbone
 from backbones.levels import Prediction
 from editing import witness
-from editing.propose import caption_losses
 from editing.witness import LEVELS, gain, noise_errors
 from tests.editing.edits import CAPTION, NEW
 
@@ -18,15 +17,35 @@ one_model = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 def errors_of(backbone: Backbone, latents: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
     captions = backbone.parse(CAPTION), backbone.parse(NEW)
     weight = torch.ones(latents.shape[-2:]) if weight is None else weight
-    return noise_errors(backbone, latents, captions, weight)
+    return noise_errors(backbone, latents, captions, weight=weight)
 
 
 @one_model
-def test_over_the_whole_frame_they_are_the_losses_of_the_captions(backbone: Backbone, latents: torch.Tensor) -> None:
-    found = errors_of(backbone, latents)
-    assert found.shape == (len(LEVELS), 2)
-    torch.testing.assert_close(found, caption_losses(backbone, latents, [CAPTION, NEW], LEVELS), rtol=1e-4, atol=1e-6)
-    assert not torch.allclose(found, errors_of(backbone, latents.flip(-1)))
+def test_an_error_is_the_mean_error_of_the_noise(backbone: Backbone, latents: torch.Tensor) -> None:
+    captions = ["", "a photo of a cat", "a photo of a dog", "a photo of a cat"]
+    errors = noise_errors(backbone, latents, captions, (0.25, 0.5), seed=3)
+    assert errors.shape == (2, 4)
+    generator, noises = torch.Generator().manual_seed(3), []
+    for row, share in zip(errors, (0.25, 0.5), strict=True):
+        timestep = round(share * (len(backbone.levels) - 1))
+        level = backbone.levels.at(timestep)
+        noises.append(torch.randn(latents.shape, generator=generator))
+        noisy = level.signal * latents + level.noise * noises[-1]
+        for error, caption in zip(row, captions, strict=True):
+            predicted = backbone.predict(noisy, timestep, backbone.condition([caption])).noise
+            assert error == pytest.approx((predicted - noises[-1]).square().mean().item(), rel=1e-4)
+    assert not torch.equal(*noises)
+    assert torch.equal(errors, noise_errors(backbone, latents, captions, (0.25, 0.5), seed=3))
+
+
+@one_model
+def test_many_captions_go_in_several_batches(
+    backbone: Backbone, latents: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions = ["a cat", "a dog", "a red rose", "a table", "a hat"]
+    together = noise_errors(backbone, latents, captions, (0.5,))
+    monkeypatch.setattr(witness, "ROWS_AT_ONCE", 2)
+    torch.testing.assert_close(noise_errors(backbone, latents, captions, (0.5,)), together)
 
 
 @one_model
