@@ -10,9 +10,14 @@ from typing import Any
 from editing.kind import POLICY, fill_in
 from editing.plan import EditPlan
 from editing.result import Attempt, EditResult
+from editing.settings import EditSettings
 
 Make = Callable[[Sequence[EditPlan]], list[EditResult]]
 """Samples plans in one batch and finishes them."""
+
+PROMPT_TO_PROMPT = ("replace", "refine")
+OF_PROMPT_TO_PROMPT = ("emphasis", "emphasis_window", "self_replace", "cross_replace")
+"""Settings that act with these controls alone."""
 
 STRONGER: tuple[Mapping[str, Any], ...] = (
     {"emphasis": 4.0},
@@ -54,14 +59,14 @@ def make_with_second_thoughts(make: Make, plans: Sequence[EditPlan]) -> list[Edi
 def _best(make: Make, plan: EditPlan, first: EditResult) -> EditResult:
     changes: list[Mapping[str, Any]] = [{}]
     results = [first]
-    tried = {plan.settings}
+    tried = {_acting(plan.settings)}
     for change in _to_try(plan, first):
         settings = fill_in(plan.asked, {**POLICY.get(plan.kind, {}), **change})
         if len(results) == plan.settings.attempts or results[-1].trouble is None:
             break
-        if settings in tried:  # it was set by hand
+        if _acting(settings) in tried:  # what would change was set by hand, or does nothing here
             continue
-        tried.add(settings)
+        tried.add(_acting(settings))
         changes.append(change)
         results += make([_once(plan, settings)])
     attempts = tuple(
@@ -72,10 +77,18 @@ def _best(make: Make, plan: EditPlan, first: EditResult) -> EditResult:
 
 def _to_try(plan: EditPlan, first: EditResult) -> Sequence[Mapping[str, Any]]:
     """What is tried next, by what went wrong first."""
-    if first.trouble is None:
+    if first.trouble is None or (plan.alignment.changes_nothing and not plan.settings.reweight):
         return ()
     by_kind = NEXT[first.trouble]
     return by_kind.get(plan.kind, by_kind["default"])
+
+
+def _acting(settings: EditSettings) -> EditSettings:
+    """The settings with those at their defaults that do nothing under their control, so that like edits are equal."""
+    if settings.control in PROMPT_TO_PROMPT:
+        return settings
+    plain = EditSettings()
+    return dataclasses.replace(settings, **{name: getattr(plain, name) for name in OF_PROMPT_TO_PROMPT})
 
 
 def worth(result: EditResult) -> tuple[bool, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -40,9 +40,9 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What edits of one trajectory share: where its caption's words are, and its rows where those are kept."""
+    """What edits of one trajectory share: where its caption's words are, once that is known, and its rows if kept."""
 
-    maps: AttentionMaps
+    maps: AttentionMaps | None
     rows: SourceRows | None
 
 
@@ -188,7 +188,7 @@ class Editor:
             plan_edit(self.backbone, trajectory.caption, text, view.photo.size, choice, trajectory.steps)
             for text, choice in zip(new_captions, choices, strict=True)
         ]
-        source = self._source_of(trajectory, maps)
+        found, rows = self._source_of(trajectory, maps)
         limit = edits_that_fit(self.backbone, view) if batch is None else batch
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
@@ -197,8 +197,8 @@ class Editor:
                 trajectory,
                 view,
                 some,
-                source.maps,
-                source_rows=source.rows,
+                found,
+                source_rows=rows,
                 progress=self._told(progress),
             )
         return results
@@ -233,7 +233,7 @@ class Editor:
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
-        place = Place(plan, self._source_of(trajectory).maps, view)
+        place = Place(plan, self._source_of(trajectory)[0], view)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def propose(
@@ -247,15 +247,17 @@ class Editor:
         """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory."""
         return look_for_words(self.backbone, trajectory, levels)
 
-    def _source_of(self, trajectory: Trajectory, maps: AttentionMaps | None = None) -> Source:
-        """What was found out in edits of this trajectory before, with maps of the caller's own where given."""
+    def _source_of(
+        self, trajectory: Trajectory, maps: AttentionMaps | None = None
+    ) -> tuple[AttentionMaps, SourceRows | None]:
+        """What was found out in edits of this trajectory before; maps of the caller's own serve this once."""
         with self._lock:
             kept = self._sources.get(trajectory)
-        if kept is None or maps is not None:
-            rows = SourceRows.within(self.backbone.device) if self.keep_source else None
-            kept = Source(maps or self.attention(trajectory), rows if kept is None else kept.rows)
-        self._remember(self._sources, trajectory, kept, SOURCES_KEPT)
-        return kept
+        rows = SourceRows.within(self.backbone.device) if kept is None and self.keep_source else None
+        kept = kept or Source(None, rows)
+        found = maps or kept.maps or self.attention(trajectory)
+        self._remember(self._sources, trajectory, kept if maps else replace(kept, maps=found), SOURCES_KEPT)
+        return found, kept.rows
 
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""

@@ -17,6 +17,7 @@ from editing.maps import look_for_words
 from editing.plan import plan_edit
 from editing.result import EditResult
 from editing.settings import split_settings
+from editing.source import SourceRows
 from editing.views import look_again
 from inversion.ddim import ddim_sample
 from inversion.progress import Callback, Progress, progress_of
@@ -48,7 +49,8 @@ def edit_generated(
     trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)
     view = look_again(trajectory, photo)
     maps = look_for_words(backbone, trajectory)
-    return make_edits(backbone, trajectory, view, [plan], maps, progress=told)[0]
+    rows = SourceRows.within(backbone.device) if choice.attempts > 1 else None
+    return make_edits(backbone, trajectory, view, [plan], maps, source_rows=rows, progress=told)[0]
 
 
 def generate(

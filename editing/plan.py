@@ -14,6 +14,7 @@ from editing.kind import POLICY, fill_in, kind_of
 from editing.propose import COLORS
 from editing.region import EditRegion, find_region
 from editing.settings import EditSettings
+from editing.trust import TrustModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +64,8 @@ def plan_edit(
         steps: Of the schedule.
 
     Raises:
-        EditRealError: An empty caption, a word that no caption holds, a mask that cannot be used, or settings or a
-            model that do not suit the control.
+        EditRealError: An empty caption, a word that no caption holds, a mask that cannot be used, settings or a model
+            that do not suit the control, or a model whose folder is damaged.
     """
     check_caption(caption, "caption")
     check_caption(new_caption, "new caption")
@@ -73,6 +74,7 @@ def plan_edit(
     kind = settings.kind or kind_of(alignment, weighed=bool(settings.reweight), colors=colors)
     chosen = fill_in(settings, POLICY.get(kind, {}))
     plan = EditPlan(alignment, find_region(alignment, chosen, photo_size), chosen, steps, kind, asked=settings)
+    TrustModel.of(backbone)  # read to see whether it can be
     side = backbone.image_size // backbone.vae_factor
     CONTROLS[settings.control]([plan], backbone.sites(side, side), torch.device("cpu"))  # made to see whether it can be
     return plan

@@ -82,7 +82,7 @@ class Muon(torch.optim.Optimizer):
             buffer = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter.grad))
             buffer.lerp_(parameter.grad, 1 - momentum)
             if together and owner != dist.get_rank():
-                updates.append(torch.zeros(parameter.numel()))
+                updates.append(parameter.new_zeros(parameter.numel()))
                 continue
             matrix = parameter.grad.lerp(buffer, momentum).flatten(1)
             updates.append(orthogonalize(matrix).mul(UPDATE_RMS * max(matrix.shape) ** 0.5).flatten())

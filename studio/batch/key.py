@@ -23,7 +23,8 @@ class Maker:
     """What makes all results of a run.
 
     Attributes:
-        fingerprint: Of the model.
+        fingerprint: Of the model's weights and noise levels.
+        own: What else the model's folder says of edits with it: its guidance and what its trust was fitted to.
         dtype: Of its network.
         suffix: Of the images.
         sheet: Whether each result has a sheet.
@@ -31,6 +32,7 @@ class Maker:
     """
 
     fingerprint: str
+    own: Mapping[str, Any]
     dtype: str
     suffix: str
     sheet: bool

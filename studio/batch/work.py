@@ -157,7 +157,8 @@ def at_desk(setup: Setup) -> Iterator[Desk]:
     cv2.setNumThreads(setup.threads)
     try:
         backbone = load_backbone(setup.model, setup.device, read_dtype(setup.dtype))
-        maker = Maker(backbone.fingerprint, backbone.dtype_name, setup.suffix, setup.sheet)
+        own = {"guidance_scale": backbone.guidance_scale, "trust": backbone.trust}
+        maker = Maker(backbone.fingerprint, own, backbone.dtype_name, setup.suffix, setup.sheet)
         yield Desk(setup, Editor(backbone, keep_source=False), open_store(setup.out), maker)
     finally:
         torch.set_num_threads(before[0])

@@ -83,6 +83,15 @@ def test_what_was_set_by_hand_is_not_tried_otherwise(backbone: Backbone, made: C
     assert asked == [EditSettings(emphasis=1.5), EditSettings(emphasis=1.5, self_replace=0.1)]
 
 
+def test_what_does_nothing_is_not_tried(backbone: Backbone, made: Callable[..., Any]) -> None:
+    _, asked = made(backbone, [(0.1, "faint")] * 3, attempts=3, control="mutual")
+    assert asked == [EditSettings(control="mutual")]
+
+
+def test_nothing_is_tried_where_nothing_is_asked(editor: Editor) -> None:
+    assert len(edit(editor, picture(), new=CAPTION, attempts=3).attempts) == 1
+
+
 def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
     def of(trust: float, trouble: str | None, seen: float) -> EditResult:
         return dataclasses.replace(first, trouble=trouble, metrics={"trust": trust, "seen": seen})

@@ -182,3 +182,13 @@ def test_progress_is_told_after_every_step(backbone: Backbone) -> None:
     editor = Editor(backbone, progress=lambda step, latents: told.append((step, latents.shape)))
     edit(editor, picture(40, 40))
     assert told == [(step, (1, 4, 16, 16)) for step in (0, 1, 2, 0, 1, 2)]
+
+
+def test_maps_of_ones_own_serve_one_edit_alone(editor: Editor) -> None:
+    trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=3)
+    expected = Editor(editor.backbone).edit(trajectory, NEW, photo=picture())
+    editor.edit(trajectory, NEW, maps=editor.attention(trajectory, levels=1))
+    later = editor.edit(trajectory, NEW)
+    assert later.mask.tobytes() == expected.mask.tobytes()
+    heats = [{word: heat.tobytes() for word, heat in result.heat_maps.items()} for result in (later, expected)]
+    assert heats[0] == heats[1]

@@ -8,7 +8,7 @@ import torch
 from backbones.backbone import Backbone
 from backbones.levels import Prediction
 from editing import witness
-from editing.witness import LEVELS, gain, noise_errors
+from editing.witness import gain, noise_errors
 from tests.editing.edits import CAPTION, NEW
 
 one_model = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)

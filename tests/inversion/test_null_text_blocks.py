@@ -145,3 +145,11 @@ def test_what_is_not_finite_is_said(problem: tuple) -> None:
     broken = problem[4].with_embeds(problem[4].embeds * float("nan"))
     with pytest.raises(EditRealError, match="NaN or infinity"):
         optimize_in_blocks(*problem[:4], broken, SCALE, max_inner_steps=1, block=2)
+
+
+def test_a_network_that_overflows_is_said() -> None:
+    def overflow(embeds: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return (embeds * torch.inf)[..., None]
+
+    with pytest.raises(EditRealError, match="null-text losses, got NaN or infinity"):
+        descend(overflow, torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1), torch.zeros(1), 1)

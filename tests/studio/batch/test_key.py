@@ -11,7 +11,7 @@ from editing.settings import EditSettings, InversionSettings
 from studio.batch.jobs import Job
 from studio.batch.key import LENGTH, Maker, content_key
 
-MAKER = Maker("f", "float32", ".png", sheet=False, version="1")
+MAKER = Maker("f", {"guidance_scale": 7.5, "trust": None}, "float32", ".png", sheet=False, version="1")
 JOB = Job(2, Path("/a/a.png"), "a.png", "a red rose", "a white rose")
 
 
