@@ -6,10 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from backbones.errors import EditRealError
-from backbones.photo import open_photo
+from backbones.photo import Photo, open_photo
 
 MaskSource = str | Path | Image.Image | np.ndarray
 
@@ -35,9 +35,7 @@ def read_mask(source: MaskSource, photo_size: tuple[int, int], what: str = "mask
             picture = open_photo(source)
         except EditRealError as error:
             raise EditRealError(f"expected a readable picture as {what}, got {source}: {error}") from error
-        array = np.asarray(picture.image.convert("L"))
-        if picture.alpha is not None:
-            array = array * (np.asarray(picture.alpha) / 255)
+        array = np.asarray(lightness(picture))
     if array.shape != (photo_size[1], photo_size[0]):
         shape = f"{array.shape[1]}x{array.shape[0]}" if array.ndim == 2 else f"an array of shape {array.shape}"
         raise EditRealError(f"expected {what} of the photo's size, {photo_size[0]}x{photo_size[1]}, got {shape}")
@@ -47,6 +45,12 @@ def read_mask(source: MaskSource, photo_size: tuple[int, int], what: str = "mask
             f"expected {what} with some white pixels, got an empty one; paint white what it should hold"
         )
     return mask
+
+
+def lightness(picture: Photo) -> Image.Image:
+    """A picture's lightness, L; what is transparent counts as black."""
+    gray = picture.image.convert("L")
+    return gray if picture.alpha is None else ImageChops.multiply(gray, picture.alpha)
 
 
 def _middle(levels: np.ndarray) -> float:

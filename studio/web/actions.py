@@ -153,8 +153,9 @@ class Actions:
             if recipe is not None and recipe != visit.recalled:
                 return self._recall(visit, recipe)
             visit.open(uploaded, uploaded.name)
-        strokes = visit.strokes_of(visit.recalled) if visit.recalled and recipe is None else None
-        visit.recalled = None
+        awaited = visit.recalled if visit.awaits_photo and recipe is None else None
+        strokes = visit.strokes_of(awaited) if awaited else None
+        visit.recalled, visit.awaits_photo = None, False
         note = "Press Edit, or change the words first." if caption.strip() else "Now say what it shows."
         return Shown(note, view="mask", strokes=strokes.url if strokes else "")
 
@@ -163,8 +164,9 @@ class Actions:
         visit.recalled = recipe
         inversion, settings = split_settings(recipe.settings)
         strokes = visit.strokes_of(recipe)
+        visit.awaits_photo = strokes is None
         offered = {self.models.title(name): name for name in self.models.names}
-        visit.protected = tuple(settings.protect_words)
+        visit.protected, visit.returned = tuple(settings.protect_words), tuple(settings.reweight)
         notes = ["This picture was made here, and its words and settings are back."]
         if visit.photo is None:
             notes.append("Now choose the photo that it was made from; or drop it once more to edit the picture itself.")
@@ -189,6 +191,7 @@ class Actions:
             raise EditRealError(f"expected an example from 1 to {len(self.examples)}, got {number + 1}")
         example = self.examples[number]
         visit.open(example.load(), example.name.capitalize())
+        visit.recalled, visit.awaits_photo, visit.protected, visit.returned = None, False, (), ()
         return Shown(
             "Press Edit, or change the words first.",
             caption=example.caption,
@@ -214,7 +217,7 @@ class Actions:
             alignment = words.align(self.models.editor(model).backbone, caption, new_caption)
         except EditRealError as error:
             return Typed(words.note(str(error), "refused"), {})
-        weighable = words.weighable(alignment)
+        weighable = words.weighable(alignment, visit.returned)
         visit.weighted = tuple(weighable)
         return Typed(
             words.difference(alignment, visit.protected), {word: kept.get(word, visit.emphasis) for word in weighable}
@@ -238,11 +241,11 @@ class Actions:
         if asked.caption.strip() and asked.new_caption.strip():
             alignment = words.align(self.models.editor(asked.model).backbone, asked.caption, asked.new_caption)
             present = {word.key for caption in (alignment.source, alignment.target) for word in caption.words}
-            new = words.weighable(alignment)
+            weighable = words.weighable(alignment, visit.returned)
             weights = {
                 word: float(weight)
                 for word, weight in zip(visit.weighted, asked.weights, strict=False)
-                if word in new
+                if word in weighable
                 and weight is not None
                 and weight not in (settings.emphasis, visit.emphasis)  # it was moved
             }
@@ -374,7 +377,7 @@ class Actions:
         if edit is None:
             return Shown(view="mask")
         request = edit.request
-        visit.protected = tuple(request.settings.protect_words)
+        visit.protected, visit.returned = tuple(request.settings.protect_words), tuple(request.settings.reweight)
         visit.masked = (request.caption, request.new_caption)
         return Shown(
             caption=request.caption,

@@ -15,6 +15,9 @@ from studio.options import read_weights, read_window, read_windows
 ON_THE_PAGE = ("reweight", "protect_words", "include_mask", "exclude_mask")
 """Settings that have a place of their own on the page: sliders, words, brush."""
 
+NO_WORDS = "''"
+"""Typed where no word at all is meant and an empty field means something else, as on the command line."""
+
 WIDEST_SLIDER = 1000  # a span beyond which numbers are typed
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -23,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "Gentler": {"emphasis": 1.0},
     "Another thing in its place": {"cross_replace": 0.2, "self_replace": 0.0, "texture": 0.0},
     "The whole picture": {"local_blend": False},
-    "Quick draft": {"inversion": "direct", "steps": 20},
+    "Quick draft": {"inversion": "direct", "steps": 10},
 }
 """Kinds of edit, and what each sets besides the defaults."""
 
@@ -51,7 +54,8 @@ class Field:
         """What it does and, where it may be left empty, what that stands for."""
         text = self.option.help[0].upper() + self.option.help[1:]
         empty = "" if self.option.none is None else f" Empty: {self.option.none}."
-        return f"{text}.{empty}"
+        none = f" {NO_WORDS}: none." if empty and self.option.kind.name == "words" else ""
+        return f"{text}.{empty}{none}"
 
     @property
     def widget(self) -> str:
@@ -73,7 +77,7 @@ class Field:
                 _window_text(one) if word == "default" else f"{word}={_window_text(one)}" for word, one in value.items()
             )
         if self.option.kind.name == "words":
-            return ", ".join(value)
+            return ", ".join(value) or ("" if self.option.none is None else NO_WORDS)
         return _window_text(value)
 
     def read(self, value: Any) -> Any:
@@ -99,7 +103,7 @@ class Field:
         kind = self.option.kind.name
         try:
             if kind == "words":
-                return parts or self.default
+                return [] if parts == [NO_WORDS] else parts or self.default
             if kind in ("number", "whole"):
                 return self._read_number(text.strip())
             if not parts:

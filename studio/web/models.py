@@ -24,7 +24,7 @@ class Models:
     def __init__(self, names: Sequence[str], load: Callable[[str], Backbone] = load_backbone) -> None:
         self.names, self._load = tuple(dict.fromkeys(names)), load
         self._editors: dict[str, Editor] = {}
-        self._lock = threading.Lock()
+        self._locks = {name: threading.Lock() for name in self.names}  # while one loads, the others go on
 
     def editor(self, name: str) -> Editor:
         """The editor of a model.
@@ -34,7 +34,7 @@ class Models:
         """
         if name not in self.names:
             raise EditRealError(f"expected a model among {', '.join(self.names)}, got {name!r}")
-        with self._lock:
+        with self._locks[name]:
             if name not in self._editors:
                 self._editors[name] = Editor(self._load(name))
             return self._editors[name]

@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,13 +29,14 @@ from editing.recipe import MASKS, Recipe
 from editing.result import EditResult
 from editing.settings import EditSettings, InversionSettings
 from inversion.trajectory import Trajectory
-from masks.user_mask import read_mask
+from masks.user_mask import lightness, read_mask
 from studio.web.brush import SIDE, Strokes, fit
 from studio.web.history import History
 from studio.web.watched import Cancelled, Tell, Watched
 
 EDITS_KEPT = 24
 INVERSIONS_KEPT = 4
+PASSING_KEPT = 24  # of the files that a visitor downloads, and of masks that were only looked at
 THUMBNAIL = 200  # pixels
 HEAT_SIDE = 420
 FORMATS = {"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp", "TIFF": ".tiff"}
@@ -112,7 +113,8 @@ class Edit:
         return self._rest.recipe
 
     def files(self) -> list[Path]:
-        return [self.preview, self.thumbnail, self.mask, self._image, self._mask, *(path for _, path in self.heat)]
+        """And the folder of the full-size ones."""
+        return [self.preview, self.thumbnail, self.mask, self._image.parent, *(path for _, path in self.heat)]
 
 
 class Visit:
@@ -127,9 +129,11 @@ class Visit:
         self.folder, self.used = folder, time.monotonic()
         self.photo: Photo | None = None
         self.name, self.file_name, self.preview = "photo", "photo.png", Path()
-        self.recalled: Recipe | None = None  # of a picture that was dropped before its photo
+        self.recalled: Recipe | None = None  # of an edit's picture that was dropped
+        self.awaits_photo = False  # whether that came before its photo, which its masks are for
         self.protected: tuple[str, ...] = ()
         self.weighted: tuple[str, ...] = ()  # words whose weights the page shows, in its order
+        self.returned: tuple[str, ...] = ()  # words that had weights in an edit that came back, new ones or not
         self.emphasis = float(EditSettings.emphasis)  # what it shows for those that are left alone
         self.masked: tuple[str, str] | None = None  # the captions of the mask that it shows
         self.proposed = ""  # a caption that the model has found
@@ -137,9 +141,11 @@ class Visit:
         self._inversions: OrderedDict[Any, Trajectory] = OrderedDict()
         self._count = 0
         self._stop, self._busy = threading.Event(), threading.Lock()
+        self._swap = threading.Lock()  # of the photo with its history
+        self._passing: deque[Path] = deque()  # files that are needed for a while
 
     def open(self, source: PhotoSource, name: str = "photo") -> None:
-        """A new photo, with nothing done to it yet; what runs for the one before is stopped.
+        """A new photo, with nothing done to it yet; what runs for the one before is stopped, and the words stay.
 
         Raises:
             EditRealError: It cannot be read; then all stays as it was.
@@ -153,15 +159,16 @@ class Visit:
             self._begin(photo, path.name)
 
     def _begin(self, photo: Photo, name: str) -> None:
+        preview = page_picture(photo.image, self.folder, SIDE, profile=photo.icc_profile)
         self.cancel()
         self.start()
-        for edit in self.history.edits:
-            self._forget(edit)
-        self.photo, self.name, self.file_name = photo, _plain_name(name), _file_name(name)
-        self.preview = self._picture(photo.image, SIDE)
-        self.history, self.protected, self.weighted, self._count = History(), (), (), 0
-        self.masked = None
-        self._inversions.clear()
+        with self._swap:
+            for edit in self.history.edits:
+                self._forget(edit)
+            self.photo, self.name, self.file_name = photo, _plain_name(name), _file_name(name)
+            self.preview, self.masked = preview, None
+            self.history, self._count = History(), 0
+            self._inversions.clear()
 
     def start(self) -> None:
         """Something new is asked for, which an earlier wish to stop does not concern."""
@@ -192,7 +199,7 @@ class Visit:
                 self._invert(editor, photo, request, watched)
                 return None
             mask = self._mask(editor, photo, request, watched)
-            return self._mask_picture(mask)
+            return self._for_a_while(self._mask_picture(mask))
 
     def propose(self, editor: Editor) -> str | None:
         """A caption that the model finds for the photo; None where it is not sure, or has no words of its own."""
@@ -217,9 +224,16 @@ class Visit:
             editor.check(request.caption, request.new_caption, photo.size, settings)
             trajectory = self._invert(editor, photo, request, watched)
             result = editor.edit(trajectory, request.new_caption, settings, photo=photo, progress=watched)
+            return self._add(self._keep(result, request), photo)
+
+    def _add(self, edit: Edit, photo: Photo) -> Edit:
+        """The edit with its number, in the history of its photo; it is dropped where another photo came meanwhile."""
+        with self._swap:
             if self.photo is not photo:
+                self._forget(edit)
                 raise Cancelled
-            edit = self._keep(result, request)
+            self._count += 1
+            edit = dataclasses.replace(edit, number=self._count)
             self.history.add(edit)
             if len(self.history.edits) > EDITS_KEPT:
                 self._forget(self.history.drop_oldest())
@@ -229,7 +243,7 @@ class Visit:
         """A file of the mask that an edit would begin with, of the photo's size."""
         with self._running(tell) as (photo, watched):
             mask = self._mask(editor, photo, request, watched)
-        target = self._own_folder() / f"{self.name} mask.png"
+        target = self._for_a_while(self._own_folder()) / f"{self.name} mask.png"
         write_picture(mask, target)
         return target
 
@@ -240,16 +254,16 @@ class Visit:
             EditRealError: There is no photo, or it is no mask of it.
         """
         photo = self._photo()
-        picture = open_photo(source)
-        if picture.size != photo.size:
-            here, there = photo.size[0] / photo.size[1], picture.size[0] / picture.size[1]
+        mask = lightness(open_photo(source))
+        if mask.size != photo.size:
+            here, there = photo.size[0] / photo.size[1], mask.size[0] / mask.size[1]
             if abs(here / there - 1) > 0.02:
                 raise EditRealError(
                     f"expected a mask of the photo's shape, {photo.size[0]}x{photo.size[1]}, got "
-                    f"{picture.size[0]}x{picture.size[1]}; save the mask from here and paint on that"
+                    f"{mask.size[0]}x{mask.size[1]}; save the mask from here and paint on that"
                 )
-            picture = Photo(picture.image.resize(photo.size, Image.Resampling.BILINEAR))
-        add = read_mask(picture.image, photo.size)
+            mask = mask.resize(photo.size, Image.Resampling.BILINEAR)
+        add = read_mask(mask, photo.size)
         return Strokes.of(add, ~add, photo.size)
 
     def save(self, edit: Edit, kind: str = "PNG", *, recipe: bool = True) -> Path:
@@ -260,7 +274,7 @@ class Visit:
         """
         if kind not in FORMATS:
             raise EditRealError(f"expected a format among {', '.join(FORMATS)}, got {kind!r}")
-        target = self._own_folder() / f"{self.name} {edit.number}{FORMATS[kind]}"
+        target = self._for_a_while(self._own_folder()) / f"{self.name} {edit.number}{FORMATS[kind]}"
         edit.result().save(target, recipe=recipe)
         return target
 
@@ -317,8 +331,9 @@ class Visit:
         return editor.mask(trajectory, request.new_caption, settings, photo=photo)
 
     def _keep(self, result: EditResult, request: Request) -> Edit:
-        self._count += 1
-        image, mask = self._own_folder() / "image.png", self._own_folder() / "mask.png"
+        """The edit with its files, not yet numbered."""
+        folder, profile = self._own_folder(), result.photo.icc_profile
+        image, mask = folder / "image.png", folder / "mask.png"
         result.image.save(image, compress_level=1)
         result.mask.save(mask, compress_level=1)
         rest = dataclasses.replace(
@@ -329,10 +344,10 @@ class Visit:
             settings={**result.settings, "include_mask": None, "exclude_mask": None},
         )
         return Edit(
-            number=self._count,
+            number=0,
             request=request,
-            preview=self._picture(result.image, SIDE),
-            thumbnail=self._picture(result.image, THUMBNAIL),
+            preview=page_picture(result.image, self.folder, SIDE, profile=profile),
+            thumbnail=page_picture(result.image, self.folder, THUMBNAIL, profile=profile),
             mask=self._mask_picture(result.mask),
             heat=tuple(self._heat(result)),
             metrics=result.metrics,
@@ -348,10 +363,8 @@ class Visit:
         photo = result.photo.image.resize(size, Image.Resampling.BOX)
         for word in sorted(result.heat_maps, key=lambda word: word.casefold() not in changed):
             heat = result.heat_maps[word].resize(size, Image.Resampling.BOX)
-            yield word, self._picture(overlay_heat(photo, heat), HEAT_SIDE)
-
-    def _picture(self, image: Image.Image, side: int) -> Path:
-        return page_picture(image, self.folder, side, profile=None if self.photo is None else self.photo.icc_profile)
+            shown = overlay_heat(photo, heat)
+            yield word, page_picture(shown, self.folder, HEAT_SIDE, profile=result.photo.icc_profile)
 
     def _mask_picture(self, mask: Image.Image) -> Path:
         """What lies outside a mask (L) as a veil for the page: white, as opaque as the mask is empty."""
@@ -367,10 +380,24 @@ class Visit:
         folder.mkdir(mode=0o700)
         return folder
 
+    def _for_a_while(self, path: Path) -> Path:
+        """A file or folder that goes once `PASSING_KEPT` others have come after it."""
+        self._passing.append(path)
+        while len(self._passing) > PASSING_KEPT:
+            _remove(self._passing.popleft())
+        return path
+
     @staticmethod
     def _forget(edit: Edit) -> None:
         for path in edit.files():
-            path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 _NOTHING = Image.new("L", (1, 1))

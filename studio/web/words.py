@@ -21,9 +21,11 @@ def align(backbone: Backbone, caption: str, new_caption: str) -> Alignment:
     return align_captions(parse_caption(backbone.tokenizer, caption), parse_caption(backbone.tokenizer, new_caption))
 
 
-def weighable(alignment: Alignment) -> list[str]:
-    """The new caption's new words, each once, which can be turned up or down."""
-    return list(dict.fromkeys(word.text for word in new_words(alignment)))
+def weighable(alignment: Alignment, returned: Collection[str] = ()) -> list[str]:
+    """The new caption's words that can be turned up or down, each once: the new ones, and those in `returned`."""
+    known = {word.casefold() for word in returned}
+    stay = [word for word in alignment.target.words if word.text.casefold() in known]
+    return list(dict.fromkeys(word.text for word in [*new_words(alignment), *stay]))
 
 
 def difference(alignment: Alignment, protected: Collection[str] = ()) -> str:

@@ -149,6 +149,30 @@ def test_a_dropped_edit_gives_back_words_and_settings(actions: Actions, visit: V
     assert photo.strokes == strokes.url
 
 
+def test_a_weight_that_comes_back_counts_for_a_word_that_stays_too(
+    actions: Actions, visit: Visit, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.png").write_bytes(uploaded(tmp_path).read_bytes())
+    settings = {"reweight": {"rose": 3.0}, "protect_words": ["photo"], **QUICK}
+    _, made = actions.edit_file(visit, str(tmp_path / "photo.png"), CAPTION, CAPTION, settings, "tiny")
+    other = Visit(tmp_path / "other")
+    (tmp_path / "edit.png").write_bytes(made.read_bytes())
+    shown = actions.open(other, str(tmp_path / "edit.png"))
+    typed = actions.typed(other, CAPTION, CAPTION, "tiny", ())
+    assert shown.weights == {"rose": 3.0} and list(typed.weights) == ["rose"]
+    actions.open(other, str(uploaded(tmp_path)), caption=CAPTION)
+    request = actions.request(other, asked("tiny", new_caption=CAPTION, weights=[3.0]))
+    assert request.settings.reweight == {"rose": 3.0} and request.settings.protect_words == ("photo",)
+
+
+def test_strokes_that_came_back_are_for_their_photo_alone(actions: Actions, visit: Visit, tmp_path: Path) -> None:
+    strokes = visit.read_strokes(half(48, 40, left=True).astype("uint8") * 255)
+    actions.edit(visit, asked("tiny", strokes=strokes.url), quiet)
+    (tmp_path / "edit.png").write_bytes(actions.download(visit, "PNG").read_bytes())
+    assert actions.open(visit, str(tmp_path / "edit.png")).strokes == strokes.url  # its photo is there
+    assert actions.open(visit, str(uploaded(tmp_path))).strokes == ""
+
+
 def test_a_dropped_edit_can_be_the_photo_itself(actions: Actions, visit: Visit, tmp_path: Path) -> None:
     actions.edit(visit, asked("tiny"), quiet)
     content = actions.download(visit, "PNG").read_bytes()

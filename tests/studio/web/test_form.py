@@ -34,6 +34,7 @@ def test_every_setting_stands_once_in_its_group() -> None:
         {"cross_replace": {"default": 0.8, "pink": (0.0, 0.4)}},
         {"self_replace": 0.0},
         {"blend_words": ["flower", "leaf"]},
+        {"blend_words": []},
         {"mask_threshold": 0.4},
         {"texture": 0.0, "keep_detail": False, "refinement": "guided", "mask_spread": 2},
     ],

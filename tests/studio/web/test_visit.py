@@ -11,9 +11,10 @@ from backbones.errors import EditRealError
 from backbones.photo import open_photo
 from editing.editor import Editor
 from editing.recipe import read_recipe
+from editing.result import EditResult
 from editing.settings import EditSettings, InversionSettings
 from studio.web.brush import Strokes
-from studio.web.visit import FORMATS, Request, Visit, Visits
+from studio.web.visit import FORMATS, Edit, Request, Visit, Visits
 from studio.web.watched import Cancelled
 from tests.editing.edits import half, picture
 from tests.studio.web.asked import CAPTION, NEW
@@ -105,6 +106,36 @@ def test_a_new_photo_stops_what_runs_for_the_one_before(editor: Editor, visit: V
     assert not visit.history.edits
 
 
+def test_a_photo_that_comes_while_an_edit_is_written_has_none_of_it(
+    editor: Editor, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = visit._keep
+
+    def interrupted(result: EditResult, request: Request) -> Edit:
+        edit = keep(result, request)
+        visit.open(picture(seed=1))
+        files.extend(edit.files())
+        return edit
+
+    files: list[Path] = []
+    monkeypatch.setattr(visit, "_keep", interrupted)
+    with pytest.raises(Cancelled):
+        visit.edit(editor, ask(), quiet)
+    assert not visit.history.edits and files and not any(path.exists() for path in files)
+    monkeypatch.undo()
+    assert visit.edit(editor, ask(), quiet).number == 1
+
+
+def test_downloads_and_masks_make_room_for_others(
+    editor: Editor, visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("studio.web.visit.PASSING_KEPT", 2)
+    edit = visit.edit(editor, ask(), quiet)
+    files = [visit.save(edit), visit.mask(editor, ask(), quiet), visit.look(editor, ask(), quiet)]
+    assert [path is not None and path.exists() for path in files] == [False, True, True]
+    assert all(path.exists() for path in edit.files())
+
+
 def test_a_photo_that_cannot_be_read_loses_nothing(editor: Editor, visit: Visit, tmp_path: Path) -> None:
     visit.edit(editor, ask(), quiet)
     fake = tmp_path / "fake.jpg"
@@ -136,6 +167,12 @@ def test_a_loaded_mask_is_kept_to(visit: Visit, tmp_path: Path) -> None:
     Image.fromarray(left).save(tmp_path / "mask.png")
     add, protect = visit.read_strokes(tmp_path / "mask.png").masks((40, 48))
     assert np.array_equal(add, left) and np.array_equal(protect, ~left)
+    clear = Image.new("RGBA", (40, 48), (255, 255, 255, 0))  # white where nothing is seen
+    clear.paste((255, 255, 255, 255), (0, 0, 20, 48))
+    for size in ((40, 48), (80, 96)):
+        clear.resize(size, Image.Resampling.NEAREST).save(tmp_path / "clear.png")
+        add, _ = visit.read_strokes(tmp_path / "clear.png").masks((40, 48))
+        assert np.array_equal(add, left)
     Image.new("L", (90, 10), 255).save(tmp_path / "other.png")
     with pytest.raises(EditRealError, match="photo's shape"):
         visit.read_strokes(tmp_path / "other.png")
