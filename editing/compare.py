@@ -16,14 +16,13 @@ import torch
 from PIL import Image
 
 from backbones.backbone import Backbone
-from backbones.inpainting import load_inpainting
 from backbones.loading import load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, with_alpha
 from backbones.saving import check_folder, make_folder, save_photo, write_picture, written_whole
 from editing.blended import latent_mask
 from editing.editor import Editor
-from editing.inpaint import InpaintResult, check_mask_in_region, inpaint_photo
+from editing.inpaint import INPAINTINGS, InpaintResult, check_mask_in_region, inpaint_photo
 from editing.likeness import edge_correlation, ssim
 from editing.pictures.overlay import overlay_mask
 from editing.pictures.page import comparison_page
@@ -35,9 +34,6 @@ from inversion.progress import Callback, Progress
 from masks.user_mask import MaskSource, read_mask
 
 OURS, OUR_MASK, YOUR_MASK = "edit-real", "our mask", "your mask"
-
-LABELS = {"blended": "blended inpainting", "telea": "Telea", "pipeline": "inpainting model"}
-"""What each of `INPAINTINGS` is called in a comparison."""
 
 MEASURES = {
     "mask_share": ("mask (% of the photo)", ".1f"),
@@ -213,9 +209,12 @@ def compare_with_inpainting(
     if given is not None:
         check_mask_in_region(given, photo.size, region)
     backbone = model if isinstance(model, Backbone) else load_backbone(model, device, dtype)
-    models: dict[str, Any] = {"blended": backbone, "telea": None}
-    if inpaint_model is not None:
-        models["pipeline"] = load_inpainting(inpaint_model, device, dtype)
+    models: dict[str, Any] = {}
+    for name, inpainting in INPAINTINGS.items():
+        if inpainting.load in (None, load_backbone):
+            models[name] = backbone if inpainting.load else None
+        elif inpaint_model is not None:
+            models[name] = inpainting.load(inpaint_model, device, dtype)
     editor = Editor(backbone, progress=progress)
     editor.check(caption, new_caption, photo.size, edit_settings)
 
@@ -229,7 +228,7 @@ def compare_with_inpainting(
     for (name, chosen), (method, loaded) in product(masks.items(), models.items()):
         start = perf_counter()
         result = inpaint_photo(photo, new_caption, chosen, choices[method], loaded, region=region, progress=progress)
-        entries.append(_entry(f"{LABELS[method]}, {name}", result, edit, perf_counter() - start))
+        entries.append(_entry(f"{INPAINTINGS[method].label}, {name}", result, edit, perf_counter() - start))
     pictures = {name: Image.fromarray(chosen.astype(np.uint8) * 255) for name, chosen in masks.items()}
     return Comparison(edit, tuple(entries), pictures, tuple(edit.warnings), seed)
 
@@ -241,7 +240,7 @@ def _inpaint_settings(inversion: InversionSettings, edit: EditSettings, seed: in
         "guidance_scale": inversion.guidance_scale,
         "feather": edit.feather,
     }
-    return {method: InpaintSettings(method=method, seed=seed, **shared) for method in LABELS}
+    return {method: InpaintSettings(method=method, seed=seed, **shared) for method in INPAINTINGS}
 
 
 def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seconds: float) -> ComparisonEntry:

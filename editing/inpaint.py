@@ -101,11 +101,8 @@ def inpaint_real(
     choice = with_options(InpaintSettings(method=method), settings)
     photo = open_photo(img)
     chosen = read_mask(mask, photo.size)
-    loaded: Backbone | StableDiffusionInpaintPipeline | None = None
-    if method == "blended":
-        loaded = load_backbone(model, device, dtype)
-    elif method == "pipeline":
-        loaded = load_inpainting(model, device, dtype)
+    load = INPAINTINGS[choice.method].load
+    loaded = load(model, device, dtype) if load else None
     return inpaint_photo(photo, caption, chosen, choice, loaded, region=region, progress=progress)
 
 
@@ -124,7 +121,7 @@ def inpaint_photo(
     pixels, inside = np.asarray(photo.image), geometry.paste(geometry.crop(mask), np.zeros_like(mask))
     part = geometry.crop(pixels)
     with progress_of(progress).phase("inpaint", settings.steps) as callback:
-        drawn = INPAINTINGS[settings.method](model, photo, caption, inside, geometry, settings, callback)
+        drawn = INPAINTINGS[settings.method].draw(model, photo, caption, inside, geometry, settings, callback)
     # There is no reconstruction whose detail could be told from the drawing's, so the drawing itself is enlarged.
     feathered = feather_inside(inside, settings.feather * max(part.shape))
     shown = geometry.crop(feathered)
@@ -236,7 +233,7 @@ def draw_blended(
 ) -> np.ndarray:
     """Blended latent diffusion (Avrahami et al., SIGGRAPH 2023), with any model that edits are made with.
 
-    Gives `(h, w, 3)` in [0, 1] at the model's size; arguments as in `INPAINTINGS`.
+    Gives `(h, w, 3)` in [0, 1] at the model's size; arguments as in `Inpainting`.
     """
     geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple, geometry.box)
     latents = backbone.encode(to_pixels(photo, geometry))
@@ -265,7 +262,7 @@ def draw_with_pipeline(
 ) -> np.ndarray:
     """A model trained to inpaint, at the full resolution of the crop around the mask.
 
-    Gives `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`.
+    Gives `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `Inpainting`.
     """
     from backbones.families.stable_diffusion import FAMILY
 
@@ -294,19 +291,31 @@ def draw_telea(
 ) -> np.ndarray:
     """Fast marching from the mask's border (Telea 2004), without a model or words.
 
-    Gives `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `INPAINTINGS`.
+    Gives `(h, w, 3)` in [0, 1] at the photo's size; arguments as in `Inpainting`.
     """
     filled = inpaint_telea(np.asarray(photo.image), mask, settings.radius)
     return geometry.crop(filled).astype(np.float32) / 255
 
 
-INPAINTINGS: dict[str, Callable[..., np.ndarray]] = {
-    "blended": draw_blended,
-    "telea": draw_telea,
-    "pipeline": draw_with_pipeline,
-}
-"""What draws the region of a photo anew, by name.
+@dataclass(frozen=True)
+class Inpainting:
+    """A way to draw the region of a photo anew.
 
-Each takes the model it needs, the photo, the caption, the mask (`(H, W)` bool at the photo's size, False outside the
-region), the geometry whose box is the region, the settings and a callback, and gives the region `(h, w, 3)` in [0, 1].
-"""
+    Attributes:
+        draw: Takes the model it needs, the photo, the caption, the mask (`(H, W)` bool at the photo's size, False
+            outside the region), the geometry whose box is the region, the settings and a callback, and gives the
+            region `(h, w, 3)` in [0, 1].
+        label: What it is called in a comparison.
+        load: `(model, device, dtype)` -> that model; None where it needs none.
+    """
+
+    draw: Callable[..., np.ndarray]
+    label: str
+    load: Callable[..., Any] | None = None
+
+
+INPAINTINGS: dict[str, Inpainting] = {
+    "blended": Inpainting(draw_blended, "blended inpainting", load_backbone),
+    "telea": Inpainting(draw_telea, "Telea"),
+    "pipeline": Inpainting(draw_with_pipeline, "inpainting model", load_inpainting),
+}

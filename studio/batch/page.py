@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -81,7 +82,7 @@ search.addEventListener("input", choose);
 choose();
 """
 
-FIGURES = ("mask_share", "change_inside")  # of those in a result, what a card shows
+FIGURES = ("trust", "mask_share", "change_inside")  # of those in a result, what a card shows
 KINDS = {"failed": "failed", "warned": "with a warning", "fine": "without one"}
 
 
@@ -94,9 +95,11 @@ def write_pages(store: Store, lines: Sequence[Mapping[str, Any]]) -> None:
 
 
 def doubt(line: Mapping[str, Any]) -> tuple[Any, ...]:
-    """A row's place: failed ones first, then by their warnings, then by how far the model moved the surroundings."""
-    held = line.get("metrics", {}).get("outside_psnr")
-    return line["status"] == DONE, -len(line.get("warnings", ())), float("-inf") if held is None else held, line["row"]
+    """A row's place: failed ones first, then those with warnings, then by trust, then by how the surroundings held."""
+    told = line.get("metrics", {})
+    trust, held = told.get("trust"), told.get("outside_psnr")
+    place = math.inf if trust is None else trust, -math.inf if held is None else held
+    return line["status"] == DONE, -len(line.get("warnings", ())), *place, line["row"]
 
 
 def kind_of(line: Mapping[str, Any]) -> str:
@@ -154,7 +157,7 @@ def card(line: Mapping[str, Any]) -> str:
     kind = kind_of(line)
     troubles = "".join(f"<p>{escape(warning)}</p>" for warning in line["warnings"])
     trouble = f"<div class='trouble'>{troubles}</div>" if troubles else ""
-    figures = format_metrics({name: line["metrics"][name] for name in FIGURES if line["metrics"][name] is not None})
+    figures = format_metrics({name: value for name in FIGURES if (value := line["metrics"].get(name)) is not None})
     links = [(line["image"], "image"), ("mask.png", "mask"), (line["sheet"], "sheet"), (RESULT, "figures")]
     linked = " · ".join(f"<a href='{folder}/{escape(name)}' target='_blank'>{text}</a>" for name, text in links if name)
     return f"""<figure class='card' data-kind='{kind}'><div class="pair"><img src="{folder}/after.jpg" loading="lazy"

@@ -36,6 +36,9 @@ def failed(row: int, reason: str = "expected <this>, got 'that'") -> dict[str, A
 def test_the_most_doubtful_come_first() -> None:
     lines = [done(1), done(2, "dark"), done(3, held=9.0), failed(4), done(5, "dark", "empty"), done(6, held=None)]
     assert [line["row"] for line in sorted(lines, key=doubt)] == [4, 5, 2, 6, 3, 1]
+    for line, trust in zip(lines[1:3], (0.1, 0.8), strict=True):
+        line["metrics"]["trust"] = trust
+    assert [line["row"] for line in sorted(lines, key=doubt)] == [4, 5, 2, 3, 6, 1]
 
 
 def test_what_users_write_is_text_not_html() -> None:
