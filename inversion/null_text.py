@@ -25,7 +25,7 @@ def null_text(
 ) -> Inverted:
     """DDIM inversion, then null-text optimisation along its pivots; the report says what that took.
 
-    Arguments are those of every method, see `invert.METHODS`.
+    Arguments are those of every method, see `method.Invert`.
     """
     assert settings.guidance_scale is not None
     with progress.phase("invert", schedule.steps) as callback:

@@ -214,7 +214,7 @@ def _fetches(content: Any) -> bool:
 
 
 def _paths(content: Any) -> Iterator[str]:
-    """All `path` and `url` values, wherever they stand, but those of pages' own files."""
+    """All `path` values, wherever they stand, but those of pages' own files."""
     waiting = [content]
     while waiting:
         one = waiting.pop()
