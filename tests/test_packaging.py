@@ -1,7 +1,8 @@
-"""What the wheel needs to hold every module, and to be typed."""
+"""What the wheel needs to hold every module and every file beside them, and to be typed."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -17,6 +18,13 @@ def test_setuptools_looks_for_every_package() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_every_package_is_typed(package: str) -> None:
-    assert (ROOT / package / "py.typed").is_file()
-    assert re.search(rf'^{package} = \["py\.typed"', PROJECT, re.MULTILINE)
+def test_every_file_of_a_package_is_declared(package: str) -> None:
+    found = re.search(rf"^{package} = (\[.*\])$", PROJECT, re.MULTILINE)
+    assert found, f"package-data says nothing of {package}"
+    folder = ROOT / package
+    declared = {path for pattern in ast.literal_eval(found[1]) for path in folder.glob(pattern)}
+    assert folder / "py.typed" in declared
+    present = {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {path for path in present if path.suffix != ".py"} == declared
+    modules = {path.parent for path in present if path.suffix == ".py"}
+    assert all((parent / "__init__.py").is_file() for parent in modules), "a folder without __init__.py is left out"
