@@ -127,8 +127,17 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
 
 def new_words(alignment: Alignment) -> list[Word]:
     """The target's content words that the source lacks: added, or standing where another word stood."""
-    words = [alignment.target.words[j] for j in (*alignment.added, *(j for _, j in alignment.swaps))]
-    return [word for word in words if is_content(word)]
+    return [alignment.target.words[j] for j in _new(alignment)]
+
+
+def new_colors(alignment: Alignment) -> list[Word]:
+    """Those of `new_words` that are colours."""
+    return [alignment.target.words[j] for j in _new(alignment) if is_color(alignment.target, j)]
+
+
+def _new(alignment: Alignment) -> list[int]:
+    indices = (*alignment.added, *(j for _, j in alignment.swaps))
+    return [j for j in indices if is_content(alignment.target.words[j])]
 
 
 def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = ()) -> bool:
@@ -143,19 +152,19 @@ def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = ()) ->
         for caption, k in changed
         if caption.words[k].key not in ARTICLES and not caption.words[k].is_punctuation
     ]
-    return bool(words) and all(is_color(caption, caption.words[k]) for caption, k in words)
+    return bool(words) and all(is_color(caption, k) for caption, k in words)
 
 
-def is_color(caption: Caption, word: Word, further: Collection[str] = ()) -> bool:
+def is_color(caption: Caption, index: int, further: Collection[str] = ()) -> bool:
     """Whether a word is a colour, or several with hyphens, that describes another word; "an orange" is a thing.
 
     Args:
         caption: That the word is of.
-        word: One of its words.
+        index: Of the word in it.
         further: Words for colours beside `COLORS`, such as a model lists.
     """
-    index = caption.words.index(word)
-    return all(part in COLORS or part in further for part in word.key.split("-")) and head_of(caption, index) != index
+    parts = caption.words[index].key.split("-")
+    return all(part in COLORS or part in further for part in parts) and head_of(caption, index) != index
 
 
 def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple[list[Word], list[Word]]:

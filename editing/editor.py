@@ -192,15 +192,8 @@ class Editor:
         limit = edits_that_fit(self.backbone, view) if batch is None else batch
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
-            results += make_edits(
-                self.backbone,
-                trajectory,
-                view,
-                some,
-                found,
-                source_rows=rows,
-                progress=self._told(progress),
-            )
+            told = self._told(progress)
+            results += make_edits(self.backbone, trajectory, view, some, found, source_rows=rows, progress=told)
         return results
 
     def mask(

@@ -313,6 +313,9 @@ class Inpainting:
     label: str
     load: Callable[..., Any] | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "__doc__", self.draw.__doc__)  # which the reference and `help` show
+
 
 INPAINTINGS: dict[str, Inpainting] = {
     "blended": Inpainting(draw_blended, "blended inpainting", load_backbone),

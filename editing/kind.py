@@ -62,9 +62,7 @@ def kind_of(alignment: Alignment, *, weighed: bool = False, colors: Collection[s
         return "removed"
     if SCENES & ({_head(source, i) for i in gone} | {_head(target, j) for j in come}):
         return "scene"
-    if all(
-        is_color(caption, caption.words[k], colors) for caption, some in ((source, gone), (target, come)) for k in some
-    ):
+    if all(is_color(caption, k, colors) for caption, some in ((source, gone), (target, come)) for k in some):
         return "colour"
     return "thing" if gone else "added"
 

@@ -15,7 +15,7 @@ from backbones.backbone import Backbone
 from backbones.pixels import to_pixels
 from backbones.text import Word
 from backbones.view import View
-from editing.align import Alignment, is_color, new_words
+from editing.align import Alignment, new_colors, new_words
 from editing.colors import color_named, share_of_color
 from editing.plan import EditPlan
 from editing.witness import gain, noise_errors
@@ -93,7 +93,7 @@ def what_the_model_sees(
 
 def asks_for_a_thing(alignment: Alignment) -> bool:
     """Whether the new caption brings a word that is no colour."""
-    return any(not is_color(alignment.target, word) for word in new_words(alignment))
+    return len(new_colors(alignment)) < len(new_words(alignment))
 
 
 def of_the_mask(mask: np.ndarray) -> dict[str, float]:
@@ -138,8 +138,7 @@ def of_the_color(alignment: Alignment, photo: np.ndarray, result: np.ndarray, ma
         `asked_color` in the result and `asked_color_before` in the photo; NaN where no colour is asked for, or nothing
         is masked.
     """
-    colors = [word for word in new_words(alignment) if is_color(alignment.target, word)]
-    named = [color for word in colors for part in word.key.split("-") if (color := color_named(part))]
+    named = [color for word in new_colors(alignment) for part in word.key.split("-") if (color := color_named(part))]
     inside = np.flatnonzero(mask > 127)
     if not named or not len(inside):
         return {"asked_color": math.nan, "asked_color_before": math.nan}

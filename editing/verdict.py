@@ -9,7 +9,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from backbones.text import Caption
-from editing.align import Alignment, is_color, new_words
+from editing.align import Alignment, new_colors, new_words
 from editing.trust import TrustModel
 
 FAR_UNDER_CEILING = 3.0  # dB
@@ -153,15 +153,14 @@ def _is_doubtful(metrics: Mapping[str, float], model: TrustModel) -> bool:
 
 def _said_of(parts: Mapping[str, float], metrics: Mapping[str, float], alignment: Alignment) -> str:
     """What speaks most against an edit in plain words, and what to try; `parts` are those of what was measured."""
-    new = new_words(alignment)
-    text = " ".join(word.text for word in new) or "what was asked"
+    text = " ".join(word.text for word in new_words(alignment)) or "what was asked"
     worst = min(parts, key=lambda name: parts[name])
     if parts[worst] >= 0:
         return (
             f"edits such as this one, to {text!r}, seldom come out with this model; look closely, or allow attempts=3"
         )
     if worst == "asked_color":
-        colors = " ".join(word.text for word in new if is_color(alignment.target, word))
+        colors = " ".join(word.text for word in new_colors(alignment))
         return (
             f"only {metrics[worst]:.0f} % of what was masked came out {colors}; raise emphasis or guidance_scale, or "
             "lower self_replace"

@@ -35,9 +35,9 @@ def photo() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def results(bundled: Backbone, photo: np.ndarray) -> dict[str, EditResult]:
-    """The flower in each of the colours."""
+    """The flower in each of the colours, as the defaults make it."""
     editor = Editor(bundled)
-    trajectory = editor.invert(photo, "a photo of an orange flower", inversion="direct", steps=10)
+    trajectory = editor.invert(photo, "a photo of an orange flower")
     return dict(
         zip(HUES, editor.edit_many(trajectory, [f"a photo of a {color} flower" for color in HUES]), strict=True)
     )
@@ -54,7 +54,7 @@ def test_the_flower_bears_the_asked_colour_and_the_leaves_do_not(
 
     after, mask = np.asarray(results[color].image), np.asarray(results[color].mask)
     has = bears(after, color)
-    assert has[flower].mean() > 0.8
+    assert has[flower].mean() > 0.9
     assert has[leaves].mean() < 0.01
     assert (mask[leaves] == 0).mean() > 0.98
     assert np.array_equal(after[mask == 0], photo[mask == 0])

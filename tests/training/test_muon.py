@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.training.processes import in_two_processes
 from training.muon import Muon, matrices_and_others, orthogonalize, shared_out
 
 
@@ -84,10 +84,7 @@ def stepped() -> list[torch.Tensor]:
 
 @pytest.mark.slow
 def test_two_processes_step_as_one_does(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(step_of, (port, tmp_path), nprocs=2)
+    in_two_processes(step_of, tmp_path)
     alone = stepped()
     for rank in (0, 1):
         torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt"), alone)

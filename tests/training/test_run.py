@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from tests.training.processes import in_two_processes
 from training.run import (
     Run,
     autocast,
@@ -112,10 +112,7 @@ def gradients_of(rank: int, port: int, out: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_average_their_gradients_and_stop_together(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(gradients_of, (port, tmp_path), nprocs=2)
+    in_two_processes(gradients_of, tmp_path)
     (first, steps), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert first.item() == second.item() == 1.5
     assert steps == others
