@@ -44,6 +44,7 @@ LEAST_PSNR = 20.0  # dB, of what should stay
 LEAST_IOU = 0.5
 STRENGTH = 1.0  # of the fit, the inverse of its ridge
 BINS = 5
+AIM = 0.8  # of the failed edits that are to be warned of
 
 Row = Mapping[str, Any]
 
@@ -107,7 +108,7 @@ def fit(judged: Judged, names: Sequence[str] = SIGNS) -> TrustModel:
     """A ridge logistic regression of what came out on the signs, and the trust under which to warn.
 
     Edits of which no sign was measured are left out. Each photo is left out in turn to see what the fit says of edits
-    that it does not know; the trust under which to warn is the one that tells most of the failed from the good there.
+    that it does not know; the trust under which to warn is the lowest that finds enough of the failed ones there.
     """
     of_results = [name for name in names if name not in OF_THE_REQUEST]
     told = [i for i, signs in enumerate(judged.signs) if not all(math.isnan(signs[name]) for name in of_results)]
@@ -125,7 +126,7 @@ def fit(judged: Judged, names: Sequence[str] = SIGNS) -> TrustModel:
     )[:, 1]
     regression.fit(inputs, judged.good)
     weights = dict(zip(names, regression.coef_[0].tolist(), strict=True))
-    least = best_cut(left_out, judged.good)
+    least = least_cut(left_out, judged.good)
     return TrustModel(plain.means, plain.scales, weights, float(regression.intercept_[0]), least)
 
 
@@ -134,12 +135,14 @@ def photo_of(row: Row) -> str:
     return str(row["name"]).rpartition("-")[0]
 
 
-def best_cut(trust: np.ndarray, good: np.ndarray) -> float:
-    """The trust that best tells failed edits from good ones: most of the failed below it, fewest of the good."""
-    cuts = np.unique(np.concatenate([trust, [0.5]]))
-    gains = [float((trust[~good] < cut).mean() - (trust[good] < cut).mean()) for cut in cuts]
-    best = max(gains)
-    return float(np.median([cut for cut, gain in zip(cuts, gains, strict=True) if gain == best]))
+def least_cut(trust: np.ndarray, good: np.ndarray, share: float = AIM) -> float:
+    """The lowest trust below which at least `share` of the failed edits are, so that few good ones are; 0.5 if none is."""
+    failed = np.sort(trust[~good])
+    if not failed.size:
+        return 0.5
+    last = failed[math.ceil(share * len(failed)) - 1]
+    above = trust[trust > last]
+    return float((last + above.min()) / 2) if above.size else 1.0
 
 
 def table(judged: Judged, model: TrustModel, title: str) -> dict[str, object]:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from backbones.errors import EditRealError
 from benchmarks import trust
-from benchmarks.trust import SIGNS, best_cut, failures, fit, main, photo_of, read_rows, rounded, table, told_apart
+from benchmarks.trust import SIGNS, failures, fit, least_cut, main, photo_of, read_rows, rounded, table, told_apart
 from editing.trust import TrustModel
 
 NAN = float("nan")
@@ -87,7 +87,10 @@ def test_what_tells_failed_from_good_is_found(tmp_path: Path) -> None:
 
 def test_cuts_and_ranks() -> None:
     good = np.array([False, False, True, True])
-    assert 0.3 < best_cut(np.array([0.1, 0.3, 0.6, 0.9]), good) <= 0.6
+    assert least_cut(np.array([0.1, 0.3, 0.6, 0.9]), good) == pytest.approx(0.45)
+    assert least_cut(np.array([0.1, 0.3, 0.6, 0.9]), good, share=0.5) == pytest.approx(0.2)
+    assert least_cut(np.array([0.1, 0.9, 0.6, 0.8]), good) == 1
+    assert least_cut(np.array([0.1, 0.9]), np.array([True, True])) == 0.5
     assert told_apart(np.array([0.1, 0.3, 0.6, 0.9]), good) == 1
     assert told_apart(np.array([0.6, 0.5, 0.6, 0.1]), good) == (0.5 + 1 + 0 + 0) / 4
     assert photo_of({"name": "12_ab-c-3"}) == "12_ab-c"
