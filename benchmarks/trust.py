@@ -136,7 +136,7 @@ def photo_of(row: Row) -> str:
 
 
 def least_cut(trust: np.ndarray, good: np.ndarray, share: float = AIM) -> float:
-    """The lowest trust below which at least `share` of the failed edits are, so that few good ones are; 0.5 if none is."""
+    """The lowest trust that at least `share` of the failed edits do not reach; 0.5 where none failed."""
     failed = np.sort(trust[~good])
     if not failed.size:
         return 0.5
