@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,15 +21,16 @@ import typer
 from tqdm import tqdm
 
 from backbones.backbone import Backbone
+from backbones.levels import Prediction
 from backbones.loading import load_backbone
 from backbones.photo import open_photo
 from backbones.view import View, look_at
 from benchmarks.published import as_published
 from editing.editor import Editor
 from editing.settings import InversionSettings
-from inversion.ddim import ddim_sample
-from inversion.invert import invert
+from inversion.invert import invert, walk_of
 from inversion.schedule import make_schedule
+from inversion.trajectory import Trajectory
 from masks.aggregate import word_heat
 from masks.binarize import RULES, binarize
 from masks.refine import REFINEMENTS, refine_mask
@@ -87,10 +89,23 @@ def reconstruct(backbone: Backbone, view: View, caption: str, way: Way, steps: i
     path = invert(backbone, view, caption, settings)
     if way.as_published:
         path = as_published(backbone, path)
-    if path.arrived is not None:
-        return path.arrived
-    condition, schedule = backbone.condition([caption]), make_schedule(backbone, steps)
-    return ddim_sample(backbone, schedule, path.latents[:1], condition, path.uncond, GUIDANCE)[-1:]
+    return path.arrived if path.arrived is not None else walk_back(backbone, path.to(backbone.device))
+
+
+@torch.no_grad()
+def walk_back(backbone: Backbone, path: Trajectory) -> torch.Tensor:
+    """Where the walk of the path's method leads with its own caption and without replay, `(1, C, h, w)`."""
+    walk, timesteps = walk_of(backbone, path, False), make_schedule(backbone, path.steps).timesteps
+    condition = backbone.condition([path.caption])
+
+    def predict(i: int, source: torch.Tensor, targets: torch.Tensor) -> tuple[Prediction, Prediction, Prediction]:
+        of_source, cond = (backbone.predict(latents, timesteps[i], condition) for latents in (source, targets))
+        return of_source, backbone.predict(targets, timesteps[i], path.uncond[i]), cond
+
+    source = targets = walk.begin()
+    for i in range(walk.first, path.steps):
+        source, targets = walk.step(i, source, targets, partial(predict, i))
+    return source[0].float()
 
 
 def _row(name: str, values: np.ndarray, ceiling: np.ndarray) -> dict[str, object]:

@@ -20,7 +20,7 @@ OF_PROMPT_TO_PROMPT = ("emphasis", "emphasis_window", "self_replace", "cross_rep
 """Settings that act with these controls alone."""
 
 STRONGER: tuple[Mapping[str, Any], ...] = (
-    {"emphasis": 4.0},
+    {"emphasis": 3.0, "self_replace": 0.2},
     {"emphasis": 4.0, "self_replace": 0.2},
     {"emphasis": 4.0, "self_replace": 0.0, "cross_replace": 0.4},
 )
