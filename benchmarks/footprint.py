@@ -32,10 +32,10 @@ from backbones.view import look_at
 from benchmarks.full_size import SIZES, build
 from benchmarks.meta import META, live_tensors
 from editing.finish import finish
-from editing.maps import look_for_words
 from editing.plan import plan_edit
 from editing.sample import sample_edits
 from editing.settings import EditSettings
+from editing.source import look_at_source
 from inversion.invert import invert
 from inversion.settings import InversionSettings
 from masks.record import map_sites
@@ -117,10 +117,10 @@ def run_edit(backbone: Backbone, steps: int, phase: Callable[[str], AbstractCont
     with phase("null-text"):
         invert(backbone, view, CAPTION, InversionSettings(max_inner_steps=1, steps=steps))
     with phase("edit"):
-        maps = look_for_words(backbone, trajectory)
-        sampled = sample_edits(backbone, trajectory, view, plans, maps)
+        source = look_at_source(backbone, trajectory, view, plans)
+        sampled = sample_edits(backbone, trajectory, view, plans, source.maps, source_rows=source.rows)
     with phase("decode"):
-        finish(backbone, trajectory, view, plans, maps, sampled)
+        finish(backbone, trajectory, view, plans, source, sampled)
 
 
 def model_table() -> str:

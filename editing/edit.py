@@ -1,4 +1,4 @@
-"""Edit a photo by its caption: photo, plan, view, inversion, maps, edit, result."""
+"""Edit a photo by its caption: photo, plan, view, inversion, source, edit, result."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from backbones.photo import PhotoSource, open_photo
 from backbones.view import look_at
 from editing.checks import check_request
 from editing.make import make_edits
-from editing.maps import look_for_words
 from editing.plan import plan_edit
 from editing.result import EditResult
 from editing.settings import split_settings
-from editing.source import SourceRows
+from editing.source import look_at_source
 from inversion.invert import invert
 from inversion.progress import Callback, Progress, progress_of
 
@@ -62,7 +61,6 @@ def edit_real(
     plan = plan_edit(backbone, caption, new_caption, photo.size, choice, inversion.steps)  # 2. what is asked
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
-    maps = look_for_words(backbone, trajectory)  # 5. where the words are
-    rows = SourceRows.within(backbone.device) if choice.attempts > 1 else None
+    source = look_at_source(backbone, trajectory, view, [plan])  # 5. where the words are, and what is to stay
     # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, if that is asked for
-    return make_edits(backbone, trajectory, view, [plan], maps, source_rows=rows, progress=told)[0]
+    return make_edits(backbone, trajectory, view, [plan], source, told)[0]

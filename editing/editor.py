@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -19,11 +19,11 @@ from editing.generated import generate
 from editing.make import make_edits
 from editing.maps import MAP_LEVELS, look_for_words
 from editing.place import Place
-from editing.plan import plan_edit
+from editing.plan import EditPlan, plan_edit
 from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.settings import EditSettings, settings_for_each, with_options
-from editing.source import SourceRows
+from editing.source import Source, look_at_source, look_for_more
 from editing.views import look_again
 from inversion.invert import check_kept, invert
 from inversion.progress import Callback, Progress, progress_of
@@ -38,14 +38,6 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """What edits of one trajectory share: where its caption's words are, once that is known, and its rows if kept."""
-
-    maps: AttentionMaps | None
-    rows: SourceRows | None
-
-
 class Editor:
     """Repeated edits with one model. It may be used by several threads; the model serves them one at a time.
 
@@ -57,18 +49,19 @@ class Editor:
     """
 
     def __init__(
-        self, backbone: Backbone, *, progress: bool | Callback | Progress = False, keep_source: bool = True
+        self, backbone: Backbone, *, progress: bool | Callback | Progress = False, keep_source: bool | float = True
     ) -> None:
         """Keeps to one model.
 
         Args:
             backbone: The model.
             progress: Of everything that it does, as in `edit_real`.
-            keep_source: Whether what the model holds of a photo in its first edit is kept for the next ones, which then
-                take two rows a step instead of three; in at most a quarter of the memory that is free, for the last
-                two trajectories. It changes no edit.
+            keep_source: Whether what the model holds of a photo is looked at once, in batches, and kept for the last
+                two trajectories, so that edits take two rows a step instead of three. True allows it a quarter of the
+                memory that is free, a number so many bytes. It changes no edit by more than the last bits.
         """
-        self.backbone, self.progress, self.keep_source = backbone, progress_of(progress), keep_source
+        self.backbone, self.progress = backbone, progress_of(progress)
+        self._bytes_kept = None if keep_source is True else float(keep_source)
         self._photos: dict[str, Photo] = {}  # the last few, by their hash
         self._sources: dict[Trajectory, Source] = {}  # the last few
         self._lock = threading.Lock()  # of the two
@@ -188,12 +181,11 @@ class Editor:
             plan_edit(self.backbone, trajectory.caption, text, view.photo.size, choice, trajectory.steps)
             for text, choice in zip(new_captions, choices, strict=True)
         ]
-        found, rows = self._source_of(trajectory, maps)
         limit = edits_that_fit(self.backbone, view) if batch is None else batch
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
-            told = self._told(progress)
-            results += make_edits(self.backbone, trajectory, view, some, found, source_rows=rows, progress=told)
+            source = self._source_of(trajectory, view, some, maps)
+            results += make_edits(self.backbone, trajectory, view, some, source, self._told(progress))
         return results
 
     def mask(
@@ -226,7 +218,7 @@ class Editor:
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
-        place = Place(plan, self._source_of(trajectory)[0], view)
+        place = Place(plan, self._source_of(trajectory, view, [plan]).maps, view)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def propose(
@@ -241,16 +233,17 @@ class Editor:
         return look_for_words(self.backbone, trajectory, levels)
 
     def _source_of(
-        self, trajectory: Trajectory, maps: AttentionMaps | None = None
-    ) -> tuple[AttentionMaps, SourceRows | None]:
-        """What was found out in edits of this trajectory before; maps of the caller's own serve this once."""
+        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], maps: AttentionMaps | None = None
+    ) -> Source:
+        """What was found out for edits of this trajectory before, or is now; maps of the caller's own serve once."""
         with self._lock:
             kept = self._sources.get(trajectory)
-        rows = SourceRows.within(self.backbone.device) if kept is None and self.keep_source else None
-        kept = kept or Source(None, rows)
-        found = maps or kept.maps or self.attention(trajectory)
-        self._remember(self._sources, trajectory, kept if maps else replace(kept, maps=found), SOURCES_KEPT)
-        return found, kept.rows
+        if kept is None:
+            kept = look_at_source(self.backbone, trajectory, view, plans, self._bytes_kept)
+        else:
+            kept = look_for_more(self.backbone, trajectory, kept, plans, self._bytes_kept)
+        self._remember(self._sources, trajectory, kept, SOURCES_KEPT)
+        return kept if maps is None else replace(kept, maps=maps)
 
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""

@@ -14,32 +14,16 @@ from PIL import Image
 from backbones.backbone import Backbone
 from backbones.pixels import to_unit, unit_to_image, with_alpha
 from backbones.view import View
-from editing.pictures.heat import heat_images
 from editing.plan import EditPlan
 from editing.recipe import Recipe
 from editing.result import EditResult
 from editing.sample import Sampled
 from editing.signs import read_signs
+from editing.source import Source, draw
 from editing.trust import TrustModel
 from editing.verdict import measure, trouble_of, warn
 from inversion.trajectory import Trajectory
-from masks.aggregate import AttentionMaps
 from masks.composite import composite, enlarge_edit
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Drawn:
-    """What the model draws of a photo without an edit, `(h, w, 3)` in [0, 1] at its own size.
-
-    Attributes:
-        ceiling: The photo through the autoencoder alone.
-        source: Where the source of the edits arrived. When it is replayed (`exact`), that is the ceiling again.
-        guided: Where guided sampling with the photo's caption ends on its own; None where that is not known.
-    """
-
-    ceiling: np.ndarray
-    source: np.ndarray
-    guided: np.ndarray | None
 
 
 def finish(
@@ -47,33 +31,18 @@ def finish(
     trajectory: Trajectory,
     view: View,
     plans: Sequence[EditPlan],
-    maps: AttentionMaps,
+    source: Source,
     sampled: Sampled,
 ) -> list[EditResult]:
-    """The results of a batch; arguments are those of `sample_edits`, and what it gave."""
-    unedited = draw_unedited(backbone, trajectory, sampled)
-    heats = heat_images(maps, plans[0].alignment.source, view.photo, view.geometry)
+    """The results of a batch; arguments are those of `make_edits`, and what `sample_edits` gave."""
+    replayed = torch.equal(sampled.source, trajectory.latents[-1:].to(backbone.device))
+    arrived = source.ceiling if replayed else draw(backbone, sampled.source)
+    # Sampled without replay, the source is what guided sampling gives.
+    guided = source.guided if replayed else arrived
     return [
-        finish_one(backbone, trajectory, view, plan, maps, sampled, index, unedited, heats)
+        finish_one(backbone, trajectory, view, plan, source, sampled, index, arrived, guided)
         for index, plan in enumerate(plans)
     ]
-
-
-def draw_unedited(backbone: Backbone, trajectory: Trajectory, sampled: Sampled) -> Drawn:
-    """Decodes what the edits of one batch share, each latent once."""
-
-    def draw(latents: torch.Tensor) -> np.ndarray:
-        return to_unit(backbone.decode(latents.to(backbone.device))[0])
-
-    photo = trajectory.latents[-1:].to(backbone.device)
-    ceiling = draw(photo)
-    source = ceiling if torch.equal(sampled.source, photo) else draw(sampled.source)
-    # Sampled without replay, the source is what guided sampling gives.
-    arrived = None if trajectory.arrived is None else trajectory.arrived.to(backbone.device)
-    guided = source if source is not ceiling else None
-    if guided is None and arrived is not None:
-        guided = ceiling if torch.equal(arrived, photo) else draw(arrived)
-    return Drawn(ceiling, source, guided)
 
 
 def finish_one(
@@ -81,44 +50,45 @@ def finish_one(
     trajectory: Trajectory,
     view: View,
     plan: EditPlan,
-    maps: AttentionMaps,
+    source: Source,
     sampled: Sampled,
     index: int,
-    unedited: Drawn,
-    heats: dict[str, Image.Image],
+    arrived: np.ndarray,
+    guided: np.ndarray | None,
 ) -> EditResult:
-    """The edit at `index` of the batch: decoded, composited, measured."""
+    """The edit at `index` of the batch: decoded, composited, measured.
+
+    `arrived` is where the source of the edits arrived, `(h, w, 3)` in [0, 1], and `guided` where guided sampling ends.
+    """
     photo, place = np.asarray(view.photo.image), sampled.places[index]
     edited = to_unit(backbone.decode(sampled.latents[index : index + 1])[0])
     soft = place.soft_mask(sampled.maps[index])
     mask, part = place.fine_mask(soft), view.geometry.crop(photo)
     inside = view.geometry.crop(mask)
-    draw = enlarge_edit(
-        part, unedited.source, edited, inside, keep_detail=plan.settings.keep_detail, texture=plan.texture
-    )
-    result = view.geometry.paste(composite(part, draw, inside), photo)
-    working_mask = place.working_mask(soft, unedited.ceiling)
+    enlarged = enlarge_edit(part, arrived, edited, inside, keep_detail=plan.settings.keep_detail, texture=plan.texture)
+    result = view.geometry.paste(composite(part, enlarged, inside), photo)
+    working_mask = place.working_mask(soft, source.ceiling)
     metrics = measure(
         working=to_unit(view.pixels[0]),
-        ceiling=unedited.ceiling,
-        guided=unedited.guided,
-        source=unedited.source,
+        ceiling=source.ceiling,
+        guided=guided,
+        source=arrived,
         edited=edited,
         working_mask=working_mask,
         photo=photo,
         result=result,
         mask=mask,
     )
-    seen = {"result": result, "mask": mask, "drawn": edited, "source": unedited.source, "working_mask": working_mask}
-    metrics |= read_signs(backbone, view, plan, maps, **seen)
+    seen = {"result": result, "mask": mask, "drawn": edited, "source": arrived, "working_mask": working_mask}
+    metrics |= read_signs(backbone, view, plan, source.maps, **seen)
     model = TrustModel.of(backbone)
     metrics["trust"] = math.nan if model is None else model.trust(metrics)
     return EditResult(
         image=with_alpha(Image.fromarray(result), view.photo),
         mask=Image.fromarray(mask),
-        reconstruction=unit_to_image(unedited.source),
+        reconstruction=unit_to_image(arrived),
         drawn=unit_to_image(edited),
-        heat_maps=heats,
+        heat_maps=dict(source.heats),
         trajectory=trajectory,
         metrics=metrics,
         warnings=warn(

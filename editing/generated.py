@@ -13,11 +13,10 @@ from backbones.photo import Photo, open_photo
 from backbones.pixels import to_image
 from editing.captions import check_caption
 from editing.make import make_edits
-from editing.maps import look_for_words
 from editing.plan import plan_edit
 from editing.result import EditResult
 from editing.settings import split_settings
-from editing.source import SourceRows
+from editing.source import look_at_source
 from editing.views import look_again
 from inversion.ddim import ddim_sample
 from inversion.progress import Callback, Progress, progress_of
@@ -48,9 +47,8 @@ def edit_generated(
     plan = plan_edit(backbone, caption, new_caption, (backbone.image_size,) * 2, choice, inversion.steps)
     trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)
     view = look_again(trajectory, photo)
-    maps = look_for_words(backbone, trajectory)
-    rows = SourceRows.within(backbone.device) if choice.attempts > 1 else None
-    return make_edits(backbone, trajectory, view, [plan], maps, source_rows=rows, progress=told)[0]
+    source = look_at_source(backbone, trajectory, view, [plan])
+    return make_edits(backbone, trajectory, view, [plan], source, told)[0]
 
 
 def generate(

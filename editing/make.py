@@ -11,10 +11,9 @@ from editing.finish import finish
 from editing.plan import EditPlan
 from editing.result import EditResult
 from editing.sample import sample_edits
-from editing.source import SourceRows
+from editing.source import Source
 from inversion.progress import Progress
 from inversion.trajectory import Trajectory
-from masks.aggregate import AttentionMaps
 
 
 def make_edits(
@@ -22,16 +21,25 @@ def make_edits(
     trajectory: Trajectory,
     view: View,
     plans: Sequence[EditPlan],
-    maps: AttentionMaps,
-    *,
-    source_rows: SourceRows | None = None,
+    source: Source,
     progress: Progress,
 ) -> list[EditResult]:
-    """The results of edits that are sampled in one batch; arguments are those of `sample_edits`."""
+    """The results of edits that are sampled in one batch.
+
+    Args:
+        backbone: The model.
+        trajectory: Of the photo.
+        view: Of it.
+        plans: One or more, alike in `control` and `exact`.
+        source: What they share, from `look_at_source`.
+        progress: Told of every step.
+    """
 
     def make(plans: Sequence[EditPlan]) -> list[EditResult]:
         with progress.phase("edit", trajectory.steps) as callback:
-            sampled = sample_edits(backbone, trajectory, view, plans, maps, source_rows=source_rows, callback=callback)
-        return finish(backbone, trajectory, view, plans, maps, sampled)
+            sampled = sample_edits(
+                backbone, trajectory, view, plans, source.maps, source_rows=source.rows, callback=callback
+            )
+        return finish(backbone, trajectory, view, plans, source, sampled)
 
     return make_with_second_thoughts(make, plans)

@@ -19,7 +19,7 @@ from editing.negative import negative_shares
 from editing.place import Place
 from editing.plan import EditPlan
 from editing.rows import Rows
-from editing.source import Keeping, SourceRow, SourceRows, WithSource
+from editing.source_rows import SourceRow, SourceRows, WithSource
 from inversion.guidance import guide
 from inversion.invert import walk_of
 from inversion.progress import Callback
@@ -66,7 +66,7 @@ def sample_edits(
         view: Of the photo.
         plans: One or more, alike in `control` and `exact`.
         maps: The attention of the trajectory's caption over the photo.
-        source_rows: Of this trajectory; what they hold need not run along, and what passes is kept there.
+        source_rows: Of this trajectory; at the steps that they hold the source need not run along.
         callback: Called with the targets' latents after every step.
     """
     trajectory, rows = trajectory.to(backbone.device), Rows(len(plans))
@@ -123,7 +123,7 @@ class Predictor:
         latents, known = self._rows.join(source, targets), self._known(step)
         of_source, uncond, cond = self._ask(latents, step, self._uncond[step], self._recorder, known)
         if self._negative is not None:
-            _, negative, _ = self._ask(latents, step, self._source, self._control, known or self._known(step))
+            _, negative, _ = self._ask(latents, step, self._source, self._control, known)
             uncond = guide(uncond, negative, self._negative[step])
         return of_source, uncond, cond
 
@@ -135,20 +135,11 @@ class Predictor:
     ) -> tuple[Prediction, Prediction, Prediction]:
         condition = self._rows.conditions(self._source, uncond, self._targets)
         if known is None:
-            return self._rows.split(self._ask_for_all(latents, step, condition, control))
+            with controlled(self._backbone, control, step=step):
+                return self._rows.split(self._backbone.predict(latents, self._timesteps[step], condition))
         with controlled(self._backbone, WithSource(control, known), step=step):
             seen = self._backbone.predict(latents[1:], self._timesteps[step], condition[slice(1, None)])
         return self._rows.split(Prediction(*(torch.cat(both) for both in zip(known.prediction, seen, strict=True))))
-
-    def _ask_for_all(self, latents: torch.Tensor, step: int, condition: Condition, control: Control) -> Prediction:
-        """The source's row is among those that are asked for, and is kept if that is wanted."""
-        keeping = Keeping(control, () if self._source_rows is None else self._control.sites(step))
-        with controlled(self._backbone, keeping, step=step):
-            seen = self._backbone.predict(latents, self._timesteps[step], condition)
-        if self._source_rows is not None:
-            of_source = Prediction(*(part[self._rows.source].clone() for part in seen))
-            self._source_rows.keep(step, SourceRow(of_source, keeping.parts))
-        return seen
 
 
 def _blend(places: Sequence[Place], targets: State, source: State, recorder: Recorder, step: int) -> State:

@@ -1,119 +1,96 @@
-"""The source's rows, kept as they pass in one edit of a photo, so that the next ones need not ask the model for them.
-
-Where the source follows its trajectory, it is the same in every edit: so are its queries, keys, values and features at
-the layers that a control looks at. A later edit then carries two rows instead of three.
-"""
+"""What all edits of one photo share, found out before the first of them."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from PIL import Image
 
-from backbones.attention import Control, Site
-from backbones.levels import Prediction
+from backbones.backbone import Backbone
 from backbones.memory import free_memory
+from backbones.pixels import to_unit
+from backbones.view import View
+from editing.maps import MAP_LEVELS, look_for_words
+from editing.pictures.heat import heat_images
+from editing.plan import EditPlan
+from editing.source_rows import Needs, SourceRows, look_at_rows, needs_of
+from inversion.invert import walk_of
+from inversion.trajectory import Trajectory
+from masks.aggregate import AttentionMaps
 
-SHARE_KEPT = 0.25  # of the memory that is free on the device when the first edit begins
-
-Parts = tuple[torch.Tensor, ...]
-"""Of one row: query, key and value `(1, heads, ., d)`, or a residual branch's output `(1, C, h, w)`."""
-
-
-class SourceRow(NamedTuple):
-    """The source at one step: what the model sees in it, and what it holds at sites that a control asked for."""
-
-    prediction: Prediction
-    parts: Mapping[Site, Parts]
-
-    @property
-    def bytes(self) -> int:
-        return sum(part.nbytes for parts in (self.prediction, *self.parts.values()) for part in parts)
+SHARE_KEPT = 0.25  # of the memory that is free on the device, that the source's rows may take
 
 
-class SourceRows:
-    """What is kept of one trajectory's source, in the network's own number format, so that nothing is rounded.
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What edits of one trajectory share.
 
-    Example:
-        >>> rows = SourceRows.within(backbone.device)
-        >>> first = sample_edits(backbone, trajectory, view, [plan], maps, source_rows=rows)
-        >>> second = sample_edits(backbone, trajectory, view, [other], maps, source_rows=rows)  # two rows a step
+    Attributes:
+        maps: The attention of its caption over the photo.
+        rows: What the model holds of it, so that it need not run along; None where it is to, or has to.
+        heats: The caption's words on the photo, as pictures.
+        ceiling: The photo through the autoencoder alone, `(h, w, 3)` in [0, 1].
+        guided: Where guided sampling with the caption ends on its own, the same; None where that is not known.
     """
 
-    def __init__(self, limit: float) -> None:
-        """`limit` of the bytes that are held; steps beyond it run along as if nothing were kept."""
-        self.limit, self.bytes = limit, 0
-        self._rows: dict[int, SourceRow] = {}
-        self._lock = threading.Lock()
-
-    @classmethod
-    def within(cls, device: torch.device) -> SourceRows:
-        """Rows that take a quarter of a device's free memory at most."""
-        return cls(SHARE_KEPT * free_memory(device))
-
-    def at(self, step: int, sites: Collection[Site]) -> SourceRow | None:
-        """The row of a step with what it holds at all of the sites; None where that is not at hand."""
-        row = self._rows.get(step)
-        return row if row is not None and row.parts.keys() >= set(sites) else None
-
-    def keep(self, step: int, row: SourceRow) -> None:
-        """Keeps a row beside what was kept of its step before, where there is room."""
-        with self._lock:
-            before = self._rows.get(step)
-            if before is not None:
-                row = SourceRow(before.prediction, {**row.parts, **before.parts})
-            more = row.bytes - (0 if before is None else before.bytes)
-            if self.bytes + more <= self.limit:
-                self._rows[step] = row
-                self.bytes += more
+    maps: AttentionMaps
+    rows: SourceRows | None
+    heats: dict[str, Image.Image]
+    ceiling: np.ndarray
+    guided: np.ndarray | None
 
 
-class Keeping(Control):
-    """Keeps what a batch's first row, the source's, holds where the control inside it takes part."""
+def look_at_source(
+    backbone: Backbone, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], limit: float | None = None
+) -> Source:
+    """What the model sees in the source, as far as these edits want to know it.
 
-    def __init__(self, inside: Control, sites: Collection[Site]) -> None:
-        """`sites` are those that are kept, among those of `inside`."""
-        self._inside, self._kept = inside, set(sites)
-        self.parts: dict[Site, Parts] = {}
-
-    def sites(self, step: int) -> Collection[Site]:
-        return self._inside.sites(step)
-
-    def attend(
-        self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
-    ) -> torch.Tensor:
-        self._keep(site, query, key, value)
-        return self._inside.attend(site, query, key, value, step)
-
-    def features(self, site: Site, hidden: torch.Tensor, step: int) -> torch.Tensor:
-        self._keep(site, hidden)
-        return self._inside.features(site, hidden, step)
-
-    def _keep(self, site: Site, *parts: torch.Tensor) -> None:
-        if site in self._kept:
-            self.parts[site] = tuple(part[:1].clone() for part in parts)  # a view would hold the whole batch
+    Args:
+        backbone: The model.
+        trajectory: Of the photo.
+        view: Of it.
+        plans: Of edits that are alike in `control` and `exact`.
+        limit: Bytes that the source's rows may take; None is a quarter of the memory that is free.
+    """
+    trajectory = trajectory.to(backbone.device)
+    needs = _needs(backbone, trajectory, plans, limit)
+    if needs is None:
+        maps, rows = look_for_words(backbone, trajectory), None
+    else:
+        maps, rows = look_at_rows(backbone, trajectory, needs, _bytes(backbone, limit), MAP_LEVELS)
+    photo, arrived = trajectory.latents[-1:], trajectory.arrived
+    ceiling = draw(backbone, photo)
+    guided = None if arrived is None else ceiling if torch.equal(arrived, photo) else draw(backbone, arrived)
+    heats = heat_images(maps, plans[0].alignment.source, view.photo, view.geometry)
+    return Source(maps, rows, heats, ceiling, guided)
 
 
-class WithSource(Control):
-    """Shows the control inside it the source's row before those of the edits, where the batch has the edits' alone."""
+def look_for_more(
+    backbone: Backbone, trajectory: Trajectory, source: Source, plans: Sequence[EditPlan], limit: float | None = None
+) -> Source:
+    """The same with the rows that these edits need, where others were looked at before."""
+    needs = _needs(backbone, trajectory, plans, limit)
+    if needs is None or (source.rows is not None and source.rows.serve(needs)):
+        return source
+    _, rows = look_at_rows(backbone, trajectory.to(backbone.device), needs, _bytes(backbone, limit), MAP_LEVELS)
+    return replace(source, rows=rows)
 
-    def __init__(self, inside: Control, row: SourceRow) -> None:
-        self._inside, self._parts = inside, row.parts
 
-    def sites(self, step: int) -> Collection[Site]:
-        return self._inside.sites(step)
+def draw(backbone: Backbone, latents: torch.Tensor) -> np.ndarray:
+    """Latents `(1, C, h, w)` as a picture, `(h, w, 3)` in [0, 1]."""
+    return to_unit(backbone.decode(latents)[0])
 
-    def attend(
-        self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
-    ) -> torch.Tensor:
-        if site not in self._parts:  # where nobody looks at the source
-            return self._inside.attend(site, query, key, value, step)
-        query, key, value = (torch.cat(both) for both in zip(self._parts[site], (query, key, value), strict=True))
-        return self._inside.attend(site, query, key, value, step)[1:]
 
-    def features(self, site: Site, hidden: torch.Tensor, step: int) -> torch.Tensor:
-        if site not in self._parts:
-            return self._inside.features(site, hidden, step)
-        return self._inside.features(site, torch.cat([*self._parts[site], hidden]), step)[1:]
+def _needs(backbone: Backbone, trajectory: Trajectory, plans: Sequence[EditPlan], limit: float | None) -> Needs | None:
+    """What is looked at beforehand; None where nothing may be kept, or the source is another in every edit."""
+    if limit == 0 or not walk_of(backbone, trajectory.to(backbone.device), plans[0].settings.exact).replays:
+        return None
+    height, width = trajectory.latents.shape[-2:]
+    return needs_of(backbone, plans, height, width)
+
+
+def _bytes(backbone: Backbone, limit: float | None) -> float:
+    return SHARE_KEPT * free_memory(backbone.device) if limit is None else limit

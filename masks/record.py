@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 
 from backbones.attention import Control, Site, attention, controlled, mean_probs
 from backbones.backbone import Backbone
 from backbones.condition import Condition
+from backbones.levels import Prediction
 from masks.aggregate import AttentionMaps
 
 MAP_SHARE = 0.25  # of the latents' side: 16x16 at 512 pixels, which Hertz et al. 2023 found best (section 4)
@@ -89,27 +91,59 @@ class Recorder(Control):
         return cross, pixels
 
 
+class Looked(NamedTuple):
+    """What a model sees in latents of some noise levels, and what it attends to there.
+
+    Attributes:
+        cross: `(S, Q, K)`, see `AttentionMaps`.
+        pixels: `(S, Q, Q)`.
+        prediction: Of `S` rows.
+    """
+
+    cross: torch.Tensor
+    pixels: torch.Tensor
+    prediction: Prediction
+
+
+def in_batches(levels: int, sites: Sequence[Site]) -> Iterator[list[int]]:
+    """The indices of noise levels, as many at once as are looked at together."""
+    at_once = max(1, min(BATCH, MAPS_AT_ONCE // map_sites(sites)[0].cells ** 2))
+    return (list(range(first, min(first + at_once, levels))) for first in range(0, levels, at_once))
+
+
 @torch.no_grad()
-def record_maps(
-    backbone: Backbone, latents: torch.Tensor, timesteps: Sequence[int], condition: Condition
-) -> AttentionMaps:
-    """The attention of a caption over known latents, at several noise levels at once.
+def look_at_levels(
+    backbone: Backbone,
+    latents: torch.Tensor,
+    timesteps: Sequence[int],
+    condition: Condition,
+    inside: Control | None = None,
+) -> Looked:
+    """A caption asked of known latents, at several noise levels in one batch.
 
     Args:
         backbone: The model.
-        latents: `(S, C, h, w)`, one noise level each, from noise to image.
+        latents: `(S, C, h, w)`, one noise level each.
         timesteps: Of these levels.
         condition: The caption's, one row.
+        inside: A control that takes part as well, at its step 0.
     """
-    sites = map_sites(backbone.sites(*latents.shape[-2:]))
-    at_once = max(1, min(BATCH, MAPS_AT_ONCE // sites[0].cells ** 2))
-    recorded, pixels = [], torch.zeros((), device=backbone.device)
-    for rows in torch.arange(len(latents)).split(at_once):
-        recorder = Recorder(sites)
-        with controlled(backbone, recorder, step=0):
-            at = torch.tensor([timesteps[i] for i in rows])
-            backbone.denoise(latents[rows.to(latents.device)], at, condition.expand(len(rows)))
-        cross, of_pixels = recorder.means()
-        recorded.append(cross)
-        pixels = pixels + of_pixels.sum(0)
-    return AttentionMaps(torch.cat(recorded), pixels / len(latents), sites[0].height, sites[0].width)
+    recorder = Recorder(map_sites(backbone.sites(*latents.shape[-2:])), inside=inside)
+    with controlled(backbone, recorder, step=0):
+        at = torch.tensor(timesteps, device=backbone.device)
+        prediction = backbone.predict(latents, at, condition.expand(len(latents)))
+    return Looked(*recorder.means(), prediction)
+
+
+def record_maps(
+    backbone: Backbone, latents: torch.Tensor, timesteps: Sequence[int], condition: Condition
+) -> AttentionMaps:
+    """The attention of a caption over known latents; arguments are those of `look_at_levels`, from noise to image."""
+    sites = backbone.sites(*latents.shape[-2:])
+    cross, pixels = [], torch.zeros((), device=backbone.device)
+    for some in in_batches(len(latents), sites):
+        looked = look_at_levels(backbone, latents[some], [timesteps[i] for i in some], condition)
+        cross.append(looked.cross)
+        pixels = pixels + looked.pixels.sum(0)
+    first = map_sites(sites)[0]
+    return AttentionMaps(torch.cat(cross), pixels / len(latents), first.height, first.width)

@@ -28,6 +28,9 @@ from studio.batch.outcome import Outcome, failed, failed_to_write
 from studio.batch.store import Store, open_store
 from studio.output import read_dtype
 
+KEPT = (
+    2**30
+)  # bytes of what the model holds of a photo, the same on every machine, since an edit's last bits depend on it
 MOST_ROWS = 32  # of one photo in a group; more are shared out among workers, for one more inversion
 PENDING = 2  # edits that wait to be written, each with its photo in memory
 THUMBNAIL, QUALITY = 400, 82  # longer side in pixels, and JPEG quality
@@ -60,7 +63,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Group:
-    """Jobs that share an inversion: of one photo, one caption, one region and one way to invert."""
+    """Jobs that share an inversion: of one photo, one caption, one region, one way to invert and to go back."""
 
     jobs: tuple[Job, ...]
 
@@ -96,7 +99,7 @@ def group_jobs(jobs: Sequence[Job]) -> list[Group]:
     """Jobs that share an inversion together, at most `MOST_ROWS`, in the order of the first of each."""
     shared: dict[Any, list[Job]] = {}
     for job in jobs:
-        shared.setdefault((job.photo, job.caption, job.inversion, job.region), []).append(job)
+        shared.setdefault((job.photo, job.caption, job.inversion, job.region, job.settings.exact), []).append(job)
     return [
         Group(tuple(same[start : start + MOST_ROWS]))
         for same in shared.values()
@@ -159,7 +162,7 @@ def at_desk(setup: Setup) -> Iterator[Desk]:
         backbone = load_backbone(setup.model, setup.device, read_dtype(setup.dtype))
         own = {"guidance_scale": backbone.guidance_scale, "trust": backbone.trust}
         maker = Maker(backbone.fingerprint, own, backbone.dtype_name, setup.suffix, setup.sheet)
-        yield Desk(setup, Editor(backbone, keep_source=False), open_store(setup.out), maker)
+        yield Desk(setup, Editor(backbone, keep_source=KEPT), open_store(setup.out), maker)
     finally:
         torch.set_num_threads(before[0])
         cv2.setNumThreads(before[1])
@@ -216,15 +219,12 @@ def edit_group(desk: Desk, opened: Opened) -> Iterator[tuple[Job, str, EditResul
     first = fit[0][0]
     try:
         trajectory = editor.invert(photo, first.caption, first.inversion, region=first.region)
-        maps = editor.attention(trajectory)
     except Exception as error:
         yield from ((job, key, failed(job.row, key, error)) for job, key in fit)
         return
     for job, key in fit:
         try:
-            result: EditResult | Outcome = editor.edit(
-                trajectory, job.new_caption, job.settings, photo=photo, maps=maps
-            )
+            result: EditResult | Outcome = editor.edit(trajectory, job.new_caption, job.settings, photo=photo)
         except Exception as error:
             result = failed(job.row, key, error)
         yield job, key, result

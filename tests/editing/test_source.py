@@ -1,8 +1,9 @@
-"""The source's rows are kept and spared, and no edit is another for it."""
+"""The source is looked at once and spared afterwards, and no edit is another for it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +11,15 @@ import torch
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
+from backbones.photo import open_photo
 from benchmarks.stopwatch import watched
 from editing.editor import SOURCES_KEPT, Editor
 from editing.maps import look_for_words
-from editing.plan import plan_edit
+from editing.plan import EditPlan, plan_edit
 from editing.sample import Sampled, sample_edits
 from editing.settings import EditSettings
-from editing.source import SourceRows
+from editing.source import look_at_source, look_for_more
+from editing.source_rows import SourceRows, look_at_rows, needs_of
 from editing.views import look_again
 from inversion.trajectory import Trajectory
 from tests.editing.edits import CAPTION, NEW, picture
@@ -38,18 +41,24 @@ def invert(backbone: Backbone, method: str = "direct") -> Trajectory:
     return editor.invert(photo, CAPTION, inversion=method, steps=STEPS)
 
 
+def plan(backbone: Backbone, new: str = NEW, **settings: Any) -> EditPlan:
+    return plan_edit(backbone, CAPTION, new, picture().size, EditSettings(**settings), STEPS)
+
+
 def sample(
-    backbone: Backbone, trajectory: Trajectory, rows: SourceRows | None, new: str = NEW, **settings: object
+    backbone: Backbone, trajectory: Trajectory, asked: EditPlan, rows: SourceRows | None = None
 ) -> tuple[Sampled, int]:
     """The edit, and how many rows the model was asked for."""
-    from backbones.photo import open_photo
-
     view = look_again(trajectory, open_photo(picture()))
-    plan = plan_edit(backbone, CAPTION, new, view.photo.size, EditSettings(**settings), STEPS)  # type: ignore[arg-type]
     maps = look_for_words(backbone, trajectory)
     with watched(torch.device("cpu"), (backbone.denoiser,)) as watch:
-        sampled = sample_edits(backbone, trajectory, view, [plan], maps, source_rows=rows)
+        sampled = sample_edits(backbone, trajectory, view, [asked], maps, source_rows=rows)
     return sampled, watch.rows["plain"]
+
+
+def look(backbone: Backbone, trajectory: Trajectory, asked: EditPlan, limit: float = AMPLE) -> SourceRows:
+    needs = needs_of(backbone, [asked], *trajectory.latents.shape[-2:])
+    return look_at_rows(backbone, trajectory, needs, limit, levels=STEPS)[1]
 
 
 def assert_alike(one: Sampled, other: Sampled) -> None:
@@ -63,29 +72,26 @@ def assert_alike(one: Sampled, other: Sampled) -> None:
     ("control", "negative_alpha"),
     [("replace", None), ("refine", None), ("mutual", None), ("plug_and_play", None), ("plug_and_play", 0.75)],
 )
-def test_a_second_edit_takes_two_rows_a_step_and_is_the_same(
+def test_an_edit_takes_two_rows_a_step_and_is_the_same(
     backbone: Backbone, control: str, negative_alpha: float | None
 ) -> None:
-    trajectory, settings = invert(backbone), {"control": control, "negative_alpha": negative_alpha}
+    trajectory = invert(backbone)
     try:
-        plain, of_plain = sample(backbone, trajectory, None, **settings)
+        asked = plan(backbone, control=control, negative_alpha=negative_alpha)
     except EditRealError:
         pytest.skip("the model lacks what the control needs")
-    rows = SourceRows(AMPLE)
-    first, _ = sample(backbone, trajectory, rows, **settings)
-    second, of_second = sample(backbone, trajectory, rows, **settings)
-    assert of_second * 3 == of_plain * 2
-    for edited in (first, second):
-        assert_alike(edited, plain)
+    plain, of_plain = sample(backbone, trajectory, asked)
+    edited, rows = sample(backbone, trajectory, asked, look(backbone, trajectory, asked))
+    assert rows * 3 == of_plain * 2
+    assert_alike(edited, plain)
 
 
 @pytest.mark.parametrize("method", REPLAYED)
-def test_what_one_edit_kept_serves_another_under_every_replayed_inversion(backbone: Backbone, method: str) -> None:
-    trajectory, rows = invert(backbone, method), SourceRows(AMPLE)
-    sample(backbone, trajectory, rows)
-    edited, asked = sample(backbone, trajectory, rows, OTHER)
-    plain, of_plain = sample(backbone, trajectory, None, OTHER)
-    assert asked * 3 == of_plain * 2
+def test_what_one_edit_looked_at_serves_another_under_every_replayed_inversion(backbone: Backbone, method: str) -> None:
+    trajectory, other = invert(backbone, method), plan(backbone, OTHER)
+    edited, rows = sample(backbone, trajectory, other, look(backbone, trajectory, plan(backbone)))
+    plain, of_plain = sample(backbone, trajectory, other)
+    assert rows * 3 == of_plain * 2
     assert_alike(edited, plain)
 
 
@@ -93,30 +99,58 @@ def test_what_one_edit_kept_serves_another_under_every_replayed_inversion(backbo
 def test_a_source_that_is_sampled_or_coupled_runs_along(backbone: Backbone, method: str, settings: dict) -> None:
     if method == "edict" and not backbone.levels.signal[-1]:
         pytest.skip("EDICT needs some signal at the noisiest level")
-    trajectory, rows = invert(backbone, method), SourceRows(AMPLE)
-    counted = [sample(backbone, trajectory, rows, **settings)[1] for _ in range(2)]
-    assert counted[0] == counted[1] and rows.bytes == 0
+    trajectory, asked = invert(backbone, method), plan(backbone, **settings)
+    view = look_again(trajectory, open_photo(picture()))
+    source = look_at_source(backbone, trajectory, view, [asked])
+    assert source.rows is None
+    assert look_for_more(backbone, trajectory, source, [asked]) is source
+    edited, rows = sample(backbone, trajectory, asked, look(backbone, trajectory, asked))
+    plain, of_plain = sample(backbone, trajectory, asked)
+    assert rows == of_plain
+    assert_alike(edited, plain)
 
 
-def test_another_control_adds_what_it_looks_at(backbone: Backbone) -> None:
-    trajectory, rows = invert(backbone), SourceRows(AMPLE)
-    sample(backbone, trajectory, rows, control="mutual")
-    before = rows.bytes
-    plain, _ = sample(backbone, trajectory, None, control="replace")
-    for _ in range(2):
-        edited, asked = sample(backbone, trajectory, rows, control="replace")
-        assert_alike(edited, plain)
-    assert rows.bytes > before and asked == 2 * STEPS
+def test_the_words_are_where_they_are_without_rows(backbone: Backbone) -> None:
+    trajectory = invert(backbone)
+    needs = needs_of(backbone, [plan(backbone)], *trajectory.latents.shape[-2:])
+    for levels in (1, 2, STEPS):
+        maps, _ = look_at_rows(backbone, trajectory, needs, AMPLE, levels)
+        plain = look_for_words(backbone, trajectory, levels)
+        torch.testing.assert_close(maps.cross, plain.cross, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(maps.pixels, plain.pixels, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_do_not_depend_on_what_else_is_kept(backbone: Backbone) -> None:
+    trajectory, narrow, wide = invert(backbone), plan(backbone, self_replace=0.0), plan(backbone, self_replace=1.0)
+    few, many = (look(backbone, trajectory, asked) for asked in (narrow, wide))
+    assert many.serve(few.needs) and few.serve(few.needs)
+    assert few.serve(many.needs) == (few.needs == many.needs) == (few.bytes == many.bytes)
+    for step, row in few.rows.items():
+        for site, parts in row.parts.items():
+            assert all(torch.equal(*both) for both in zip(parts, many.rows[step].parts[site], strict=True))
+
+
+def test_another_control_looks_for_more(backbone: Backbone) -> None:
+    trajectory, mutual, replace = invert(backbone), plan(backbone, control="mutual"), plan(backbone, control="replace")
+    view = look_again(trajectory, open_photo(picture()))
+    first = look_at_source(backbone, trajectory, view, [mutual])
+    assert look_for_more(backbone, trajectory, first, [mutual]) is first
+    more = look_for_more(backbone, trajectory, first, [replace])
+    assert more.maps is first.maps and more.rows is not None
+    _, rows = sample(backbone, trajectory, replace, more.rows)
+    assert rows == 2 * STEPS
 
 
 def test_beyond_the_limit_the_source_runs_along(backbone: Backbone) -> None:
-    trajectory, ample = invert(backbone), SourceRows(AMPLE)
-    plain, of_plain = sample(backbone, trajectory, ample)
-    rows = SourceRows(ample.bytes / 2)
-    sample(backbone, trajectory, rows)
-    edited, asked = sample(backbone, trajectory, rows)
-    assert 0 < rows.bytes <= rows.limit
-    assert of_plain * 2 < asked * 3 < of_plain * 3
+    trajectory, asked = invert(backbone), plan(backbone)
+    plain, of_plain = sample(backbone, trajectory, asked)
+    ample = look(backbone, trajectory, asked)
+    rows = look(backbone, trajectory, asked, ample.bytes / 2)
+    edited, taken = sample(backbone, trajectory, asked, rows)
+    assert ample.whole and not rows.whole and 0 < rows.bytes <= ample.bytes / 2
+    nothing = (frozenset(),) * STEPS
+    assert ample.serve(nothing) and rows.serve(rows.needs) and not rows.serve(nothing)
+    assert of_plain * 2 < taken * 3 < of_plain * 3
     assert_alike(edited, plain)
 
 
@@ -135,5 +169,5 @@ def test_an_editor_keeps_the_sources_of_the_last_few_trajectories(backbone: Back
 
     first = [rows_of(trajectory) for trajectory in several]
     again = [rows_of(several[-1]), rows_of(several[-2]), rows_of(several[0])]
-    spared = 2 * STEPS if keep else 3 * STEPS  # the maps are at hand in either case
-    assert again == [spared, spared, first[0]] and first[0] == 4 * STEPS
+    later, looking = (2 * STEPS, STEPS) if keep else (3 * STEPS, STEPS)  # the maps are at hand in either case
+    assert again == [later, later, later + looking] and first[0] == later + looking
