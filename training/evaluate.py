@@ -209,12 +209,13 @@ def main(
     model: str = "bundled",
     seeds: Annotated[int, typer.Option(help="images of every noun in every colour")] = 3,
     steps: int = 30,
-    guidance_scale: float = 7.5,
+    guidance_scale: Annotated[float | None, typer.Option(help="the model's own by default")] = None,
     number: Annotated[int, typer.Option(help="photos of each archive whose words are looked at")] = 56,
 ) -> None:
     """Evaluate the model and print its figures beside their goals."""
-    options = {"seeds": seeds, "steps": steps, "guidance_scale": guidance_scale, "number": number}
-    figures, images = evaluate(load_backbone(model), load_classifier(classifier), prepared, photos, **options)
+    backbone = load_backbone(model)
+    options = {"seeds": seeds, "steps": steps, "guidance_scale": backbone.guidance(guidance_scale), "number": number}
+    figures, images = evaluate(backbone, load_classifier(classifier), prepared, photos, **options)
     out.mkdir(parents=True, exist_ok=True)
     (out / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n")
     draw_samples(images, requests(seeds), out / "samples.png")
