@@ -46,7 +46,7 @@ BUNDLED = "bundled"
 CAPTION, NEW_CAPTION = "a photo of a red rose", "a photo of a white rose"
 DTYPES = (torch.bfloat16, torch.float32)
 KINDS = ("cross", "self", "joint", "residual")
-STEPS = 2  # are enough, since nothing grows from step to step
+STEPS = 2  # are enough, since nothing grows from step to step where nothing is kept of the source
 MIB = 2**20
 
 
@@ -117,7 +117,7 @@ def run_edit(backbone: Backbone, steps: int, phase: Callable[[str], AbstractCont
     with phase("null-text"):
         invert(backbone, view, CAPTION, InversionSettings(max_inner_steps=1, steps=steps))
     with phase("edit"):
-        source = look_at_source(backbone, trajectory, view, plans)
+        source = look_at_source(backbone, trajectory, plans, limit=0)
         sampled = sample_edits(backbone, trajectory, view, plans, source.maps, source_rows=source.rows)
     with phase("decode"):
         finish(backbone, trajectory, view, plans, source, sampled)

@@ -61,6 +61,6 @@ def edit_real(
     plan = plan_edit(backbone, caption, new_caption, photo.size, choice, inversion.steps)  # 2. what is asked
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
-    source = look_at_source(backbone, trajectory, view, [plan])  # 5. where the words are, and what is to stay
+    source = look_at_source(backbone, trajectory, [plan], progress=told)  # 5. where the words are, what is to stay
     # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, if that is asked for
     return make_edits(backbone, trajectory, view, [plan], source, told)[0]

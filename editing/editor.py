@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -59,7 +58,12 @@ class Editor:
             keep_source: Whether what the model holds of a photo is looked at once, in batches, and kept for the last
                 two trajectories, so that edits take two rows a step instead of three. True allows it a quarter of the
                 memory that is free, a number so many bytes. It changes no edit by more than the last bits.
+
+        Raises:
+            EditRealError: A number of bytes below 0.
         """
+        if not keep_source >= 0:
+            raise EditRealError(f"expected keep_source to be True, False or a number of bytes, got {keep_source}")
         self.backbone, self.progress = backbone, progress_of(progress)
         self._bytes_kept = None if keep_source is True else float(keep_source)
         self._photos: dict[str, Photo] = {}  # the last few, by their hash
@@ -131,7 +135,6 @@ class Editor:
         settings: EditSettings | None = None,
         *,
         photo: PhotoSource | Photo | None = None,
-        maps: AttentionMaps | None = None,
         progress: bool | Callback | Progress | None = None,
         **options: Any,
     ) -> EditResult:
@@ -142,11 +145,10 @@ class Editor:
             new_caption: What the photo should show.
             settings: Of the edit.
             photo: Only needed where it is not among the last few that this editor has inverted itself.
-            maps: Of the trajectory, from `attention`, where they are at hand from an edit before.
             progress: Instead of the editor's own.
             **options: Instead of or on top of `settings`.
         """
-        given: dict[str, Any] = {"photo": photo, "maps": maps, "progress": progress}
+        given: dict[str, Any] = {"photo": photo, "progress": progress}
         return self.edit_many(trajectory, [new_caption], settings, **given, **options)[0]
 
     def edit_many(
@@ -157,7 +159,6 @@ class Editor:
         *,
         photo: PhotoSource | Photo | None = None,
         batch: int | None = None,
-        maps: AttentionMaps | None = None,
         progress: bool | Callback | Progress | None = None,
         **options: Any,
     ) -> list[EditResult]:
@@ -170,7 +171,6 @@ class Editor:
             photo: Only needed where it is not among the last few that this editor has inverted itself.
             batch: How many edits are sampled at once; None is what fits into the memory that is free. The last
                 bits of an edit depend on it.
-            maps: Of the trajectory, from `attention`, where they are at hand from an edit before.
             progress: Instead of the editor's own.
             **options: Instead of or on top of `settings`.
         """
@@ -184,8 +184,9 @@ class Editor:
         limit = edits_that_fit(self.backbone, view) if batch is None else batch
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
-            source = self._source_of(trajectory, view, some, maps)
-            results += make_edits(self.backbone, trajectory, view, some, source, self._told(progress))
+            told = self._told(progress)
+            source = self._source_of(trajectory, some, told)
+            results += make_edits(self.backbone, trajectory, view, some, source, told)
         return results
 
     def mask(
@@ -218,7 +219,7 @@ class Editor:
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
-        place = Place(plan, self._source_of(trajectory, view, [plan]).maps, view)
+        place = Place(plan, self._source_of(trajectory, [plan], self.progress).maps, view)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def propose(
@@ -232,18 +233,21 @@ class Editor:
         """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory."""
         return look_for_words(self.backbone, trajectory, levels)
 
-    def _source_of(
-        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], maps: AttentionMaps | None = None
-    ) -> Source:
-        """What was found out for edits of this trajectory before, or is now; maps of the caller's own serve once."""
+    def forget(self, trajectory: Trajectory) -> None:
+        """Lets go of what is kept for further edits of a trajectory."""
+        with self._lock:
+            self._sources.pop(trajectory, None)
+
+    def _source_of(self, trajectory: Trajectory, plans: Sequence[EditPlan], told: Progress) -> Source:
+        """What was found out for edits of this trajectory before, or is now."""
         with self._lock:
             kept = self._sources.get(trajectory)
         if kept is None:
-            kept = look_at_source(self.backbone, trajectory, view, plans, self._bytes_kept)
+            kept = look_at_source(self.backbone, trajectory, plans, limit=self._bytes_kept, progress=told)
         else:
-            kept = look_for_more(self.backbone, trajectory, kept, plans, self._bytes_kept)
+            kept = look_for_more(self.backbone, trajectory, kept, plans, limit=self._bytes_kept, progress=told)
         self._remember(self._sources, trajectory, kept, SOURCES_KEPT)
-        return kept if maps is None else replace(kept, maps=maps)
+        return kept
 
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""

@@ -14,6 +14,7 @@ from PIL import Image
 from backbones.backbone import Backbone
 from backbones.pixels import to_unit, unit_to_image, with_alpha
 from backbones.view import View
+from editing.pictures.heat import heat_images
 from editing.plan import EditPlan
 from editing.recipe import Recipe
 from editing.result import EditResult
@@ -23,7 +24,23 @@ from editing.source import Source, draw
 from editing.trust import TrustModel
 from editing.verdict import measure, trouble_of, warn
 from inversion.trajectory import Trajectory
+from masks.aggregate import AttentionMaps
 from masks.composite import composite, enlarge_edit
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Unedited:
+    """What edits are measured beside, `(h, w, 3)` in [0, 1] at the model's own size.
+
+    Attributes:
+        ceiling: The photo through the autoencoder alone.
+        source: Where the source of the edits arrived. When it is replayed (`exact`), that is the ceiling again.
+        guided: Where guided sampling with the photo's caption ends on its own; None where that is not known.
+    """
+
+    ceiling: np.ndarray
+    source: np.ndarray
+    guided: np.ndarray | None
 
 
 def finish(
@@ -35,12 +52,14 @@ def finish(
     sampled: Sampled,
 ) -> list[EditResult]:
     """The results of a batch; arguments are those of `make_edits`, and what `sample_edits` gave."""
-    replayed = torch.equal(sampled.source, trajectory.latents[-1:].to(backbone.device))
-    arrived = source.ceiling if replayed else draw(backbone, sampled.source)
-    # Sampled without replay, the source is what guided sampling gives.
-    guided = source.guided if replayed else arrived
+    ceiling, guided = source.drawn()
+    arrived = ceiling
+    if not torch.equal(sampled.source, trajectory.latents[-1:].to(backbone.device)):
+        arrived = guided = draw(backbone, sampled.source)  # without replay it is what guided sampling gives
+    unedited = Unedited(ceiling, arrived, guided)
+    heats = heat_images(source.maps, plans[0].alignment.source, view.photo, view.geometry)
     return [
-        finish_one(backbone, trajectory, view, plan, source, sampled, index, arrived, guided)
+        finish_one(backbone, trajectory, view, plan, source.maps, sampled, index, unedited, heats)
         for index, plan in enumerate(plans)
     ]
 
@@ -50,45 +69,44 @@ def finish_one(
     trajectory: Trajectory,
     view: View,
     plan: EditPlan,
-    source: Source,
+    maps: AttentionMaps,
     sampled: Sampled,
     index: int,
-    arrived: np.ndarray,
-    guided: np.ndarray | None,
+    unedited: Unedited,
+    heats: dict[str, Image.Image],
 ) -> EditResult:
-    """The edit at `index` of the batch: decoded, composited, measured.
-
-    `arrived` is where the source of the edits arrived, `(h, w, 3)` in [0, 1], and `guided` where guided sampling ends.
-    """
+    """The edit at `index` of the batch: decoded, composited, measured."""
     photo, place = np.asarray(view.photo.image), sampled.places[index]
     edited = to_unit(backbone.decode(sampled.latents[index : index + 1])[0])
     soft = place.soft_mask(sampled.maps[index])
     mask, part = place.fine_mask(soft), view.geometry.crop(photo)
     inside = view.geometry.crop(mask)
-    enlarged = enlarge_edit(part, arrived, edited, inside, keep_detail=plan.settings.keep_detail, texture=plan.texture)
+    enlarged = enlarge_edit(
+        part, unedited.source, edited, inside, keep_detail=plan.settings.keep_detail, texture=plan.texture
+    )
     result = view.geometry.paste(composite(part, enlarged, inside), photo)
-    working_mask = place.working_mask(soft, source.ceiling)
+    working_mask = place.working_mask(soft, unedited.ceiling)
     metrics = measure(
         working=to_unit(view.pixels[0]),
-        ceiling=source.ceiling,
-        guided=guided,
-        source=arrived,
+        ceiling=unedited.ceiling,
+        guided=unedited.guided,
+        source=unedited.source,
         edited=edited,
         working_mask=working_mask,
         photo=photo,
         result=result,
         mask=mask,
     )
-    seen = {"result": result, "mask": mask, "drawn": edited, "source": arrived, "working_mask": working_mask}
-    metrics |= read_signs(backbone, view, plan, source.maps, **seen)
+    seen = {"result": result, "mask": mask, "drawn": edited, "source": unedited.source, "working_mask": working_mask}
+    metrics |= read_signs(backbone, view, plan, maps, **seen)
     model = TrustModel.of(backbone)
     metrics["trust"] = math.nan if model is None else model.trust(metrics)
     return EditResult(
         image=with_alpha(Image.fromarray(result), view.photo),
         mask=Image.fromarray(mask),
-        reconstruction=unit_to_image(arrived),
+        reconstruction=unit_to_image(unedited.source),
         drawn=unit_to_image(edited),
-        heat_maps=dict(source.heats),
+        heat_maps=dict(heats),
         trajectory=trajectory,
         metrics=metrics,
         warnings=warn(

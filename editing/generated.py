@@ -47,7 +47,7 @@ def edit_generated(
     plan = plan_edit(backbone, caption, new_caption, (backbone.image_size,) * 2, choice, inversion.steps)
     trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)
     view = look_again(trajectory, photo)
-    source = look_at_source(backbone, trajectory, view, [plan])
+    source = look_at_source(backbone, trajectory, [plan], progress=told)
     return make_edits(backbone, trajectory, view, [plan], source, told)[0]
 
 

@@ -1,27 +1,40 @@
-"""What all edits of one photo share, found out before the first of them."""
+"""What all edits of one photo share, found out when the first of them asks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 
 from backbones.backbone import Backbone
 from backbones.memory import free_memory
 from backbones.pixels import to_unit
-from backbones.view import View
 from editing.maps import MAP_LEVELS, look_for_words
-from editing.pictures.heat import heat_images
 from editing.plan import EditPlan
 from editing.source_rows import Needs, SourceRows, look_at_rows, needs_of
 from inversion.invert import walk_of
+from inversion.progress import Progress
 from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps
+from masks.record import join_maps
 
 SHARE_KEPT = 0.25  # of the memory that is free on the device, that the source's rows may take
+
+
+class Drawn(NamedTuple):
+    """What the model draws of a photo without an edit, `(h, w, 3)` in [0, 1] at its own size.
+
+    Attributes:
+        ceiling: The photo through the autoencoder alone.
+        guided: Where guided sampling with the photo's caption ends on its own; None where that is not known.
+    """
+
+    ceiling: np.ndarray
+    guided: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,57 +44,78 @@ class Source:
     Attributes:
         maps: The attention of its caption over the photo.
         rows: What the model holds of it, so that it need not run along; None where it is to, or has to.
-        heats: The caption's words on the photo, as pictures.
-        ceiling: The photo through the autoencoder alone, `(h, w, 3)` in [0, 1].
-        guided: Where guided sampling with the caption ends on its own, the same; None where that is not known.
+        drawn: What the model draws of it, which is found out once.
     """
 
     maps: AttentionMaps
     rows: SourceRows | None
-    heats: dict[str, Image.Image]
-    ceiling: np.ndarray
-    guided: np.ndarray | None
+    drawn: Callable[[], Drawn]
 
 
 def look_at_source(
-    backbone: Backbone, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], limit: float | None = None
+    backbone: Backbone,
+    trajectory: Trajectory,
+    plans: Sequence[EditPlan],
+    *,
+    limit: float | None = None,
+    progress: Progress | None = None,
 ) -> Source:
     """What the model sees in the source, as far as these edits want to know it.
 
     Args:
         backbone: The model.
         trajectory: Of the photo.
-        view: Of it.
         plans: Of edits that are alike in `control` and `exact`.
         limit: Bytes that the source's rows may take; None is a quarter of the memory that is free.
+        progress: Told of the steps that are looked at.
     """
-    trajectory = trajectory.to(backbone.device)
+    drawn = cache(lambda: draw_unedited(backbone, trajectory))
     needs = _needs(backbone, trajectory, plans, limit)
     if needs is None:
-        maps, rows = look_for_words(backbone, trajectory), None
-    else:
-        maps, rows = look_at_rows(backbone, trajectory, needs, _bytes(backbone, limit), MAP_LEVELS)
-    photo, arrived = trajectory.latents[-1:], trajectory.arrived
-    ceiling = draw(backbone, photo)
-    guided = None if arrived is None else ceiling if torch.equal(arrived, photo) else draw(backbone, arrived)
-    heats = heat_images(maps, plans[0].alignment.source, view.photo, view.geometry)
-    return Source(maps, rows, heats, ceiling, guided)
+        return Source(look_for_words(backbone, trajectory), None, drawn)
+    with (progress or Progress()).phase("look", trajectory.steps) as callback:
+        looked, rows = look_at_rows(
+            backbone,
+            trajectory.to(backbone.device),
+            needs,
+            _bytes(backbone, limit),
+            mapped=trajectory.spread_steps(MAP_LEVELS),
+            callback=callback,
+        )
+    return Source(join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:])), rows, drawn)
 
 
 def look_for_more(
-    backbone: Backbone, trajectory: Trajectory, source: Source, plans: Sequence[EditPlan], limit: float | None = None
+    backbone: Backbone,
+    trajectory: Trajectory,
+    source: Source,
+    plans: Sequence[EditPlan],
+    *,
+    limit: float | None = None,
+    progress: Progress | None = None,
 ) -> Source:
     """The same with the rows that these edits need, where others were looked at before."""
     needs = _needs(backbone, trajectory, plans, limit)
     if needs is None or (source.rows is not None and source.rows.serve(needs)):
         return source
-    _, rows = look_at_rows(backbone, trajectory.to(backbone.device), needs, _bytes(backbone, limit), MAP_LEVELS)
+    with (progress or Progress()).phase("look", trajectory.steps) as callback:
+        there, room = trajectory.to(backbone.device), _bytes(backbone, limit)
+        _, rows = look_at_rows(backbone, there, needs, room, callback=callback)
     return replace(source, rows=rows)
+
+
+def draw_unedited(backbone: Backbone, trajectory: Trajectory) -> Drawn:
+    """Decodes what all edits are measured beside, each latent once."""
+    photo, arrived = trajectory.latents[-1:], trajectory.arrived
+    ceiling = draw(backbone, photo)
+    if arrived is None:
+        return Drawn(ceiling, None)
+    return Drawn(ceiling, ceiling if torch.equal(arrived, photo) else draw(backbone, arrived))
 
 
 def draw(backbone: Backbone, latents: torch.Tensor) -> np.ndarray:
     """Latents `(1, C, h, w)` as a picture, `(h, w, 3)` in [0, 1]."""
-    return to_unit(backbone.decode(latents)[0])
+    return to_unit(backbone.decode(latents.to(backbone.device))[0])
 
 
 def _needs(backbone: Backbone, trajectory: Trajectory, plans: Sequence[EditPlan], limit: float | None) -> Needs | None:

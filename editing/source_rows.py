@@ -18,10 +18,10 @@ from backbones.backbone import Backbone
 from backbones.levels import Prediction
 from editing.controls import CONTROLS
 from editing.plan import EditPlan
+from inversion.progress import Callback
 from inversion.schedule import make_schedule
 from inversion.trajectory import Trajectory
-from masks.aggregate import AttentionMaps
-from masks.record import in_batches, look_at_levels, map_sites
+from masks.record import Looked, levels_at_once, look_at_levels
 
 Parts = tuple[torch.Tensor, ...]
 """Of one row: query, key and value `(1, heads, ., d)`, or a residual branch's output `(1, C, h, w)`."""
@@ -38,7 +38,7 @@ class SourceRow(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        return sum(part.nbytes for parts in (self.prediction, *self.parts.values()) for part in parts)
+        return sum(map(_bytes, self.parts.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,9 @@ class SourceRows:
     def at(self, step: int, sites: Collection[Site]) -> SourceRow | None:
         """The row of a step with what it holds at all of the sites; None where that is not at hand."""
         row = self.rows.get(step)
-        return row if row is not None and row.parts.keys() >= set(sites) else None
+        if row is None or not row.parts.keys() >= set(sites):
+            return None
+        return SourceRow(row.prediction, {site: row.parts[site] for site in sites})
 
     def serve(self, needs: Needs) -> bool:
         """Whether looking again for these needs would find nothing more."""
@@ -79,45 +81,56 @@ def needs_of(backbone: Backbone, plans: Sequence[EditPlan], height: int, width: 
 
 @torch.no_grad()
 def look_at_rows(
-    backbone: Backbone, trajectory: Trajectory, needs: Needs, limit: float, levels: int
-) -> tuple[AttentionMaps, SourceRows]:
-    """Every step of a trajectory's source, and where the caption's words are at `levels` of them.
+    backbone: Backbone,
+    trajectory: Trajectory,
+    needs: Needs,
+    limit: float,
+    *,
+    mapped: Collection[int] = (),
+    callback: Callback | None = None,
+) -> tuple[list[Looked], SourceRows]:
+    """What a control needs of every step of a trajectory's source.
+
+    From the last step to the first, since a control looks at fewer sites in late steps, so that more of those fit.
 
     Args:
         backbone: The model.
         trajectory: On its device.
         needs: From `needs_of`.
         limit: Of the bytes that are kept; steps for which there is no room are left out.
-        levels: As in `look_for_words`.
+        mapped: Steps whose attention is returned as well, in their order.
+        callback: Called after every batch of steps.
     """
-    sites, mapped = backbone.sites(*trajectory.latents.shape[-2:]), trajectory.spread_steps(levels)
+    sites, latents = backbone.sites(*trajectory.latents.shape[-2:]), trajectory.latents
     timesteps, condition = make_schedule(backbone, trajectory.steps).timesteps, backbone.condition([trajectory.caption])
-    keeping = Keeping([site for site in sites if site.kind != "residual" or any(site in some for some in needs)])
+    kept_at = [site for site in sites if site.kind != "residual" or any(site in some for some in needs)]
     rows: dict[int, SourceRow] = {}
-    cross, pixels, left, whole = [], torch.zeros((), device=backbone.device), limit, True
-    for steps in in_batches(trajectory.steps, sites):
-        at = [timesteps[step] for step in steps]
-        looked = look_at_levels(backbone, trajectory.latents[steps], at, condition, keeping)
-        on_maps = [index for index, step in enumerate(steps) if step in mapped]
-        cross.append(looked.cross[on_maps])
-        pixels = pixels + looked.pixels[on_maps].sum(0)
-        for index, step in enumerate(steps):
-            row = keeping.row(index, needs[step], looked.prediction)
-            if row.bytes > left:
-                whole = False
-            elif step >= trajectory.first:
-                rows[step], left = row, left - row.bytes
-    first = map_sites(sites)[0]
-    maps = AttentionMaps(torch.cat(cross), pixels / len(mapped), first.height, first.width)
-    return maps, SourceRows(needs, rows, whole)
+    found: list[Looked] = []
+    whole, done = True, 0
+    for steps in reversed(levels_at_once(trajectory.steps, sites)):
+        wanted = {index: needs[step] for index, step in enumerate(steps) if step >= trajectory.first}
+        keeping = Keeping(kept_at, wanted, limit - sum(row.bytes for row in rows.values()))
+        looked = look_at_levels(backbone, latents[steps], [timesteps[step] for step in steps], condition, keeping)
+        rows |= {steps[index]: row for index, row in keeping.rows(looked.prediction).items()}
+        whole = whole and keeping.whole
+        found.insert(0, looked.only([index for index, step in enumerate(steps) if step in mapped]))
+        done += len(steps)
+        if callback:
+            callback(done - 1, latents[steps[:1]])
+    return found, SourceRows(needs, rows, whole)
 
 
 class Keeping(Control):
-    """Keeps what every row of a batch holds at some sites, and changes nothing."""
+    """Keeps what some of a batch's rows hold at sites that they need, and changes nothing.
 
-    def __init__(self, sites: Collection[Site]) -> None:
-        self._sites = sites
-        self._parts: dict[Site, Parts] = {}
+    Once it is more than `limit` the rows that need most are let go.
+    """
+
+    def __init__(self, sites: Collection[Site], needs: Mapping[int, frozenset[Site]], limit: float) -> None:
+        """`sites` are those where it takes part, whatever is needed, so that all are computed alike."""
+        self._sites, self._needs, self._left = sites, dict(needs), limit
+        self._parts: dict[int, dict[Site, Parts]] = {index: {} for index in needs}
+        self.whole = True
 
     def sites(self, step: int) -> Collection[Site]:
         return self._sites
@@ -125,20 +138,35 @@ class Keeping(Control):
     def attend(
         self, site: Site, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, step: int
     ) -> torch.Tensor:
-        self._parts[site] = (query, key, value)
+        self._keep(site, query, key, value)
         return attention(query, key, value)
 
     def features(self, site: Site, hidden: torch.Tensor, step: int) -> torch.Tensor:
-        self._parts[site] = (hidden,)
+        self._keep(site, hidden)
         return hidden
 
-    def row(self, index: int, sites: Collection[Site], prediction: Prediction) -> SourceRow:
-        """One row of the last batch, copied, since a view would hold all of them."""
+    def rows(self, prediction: Prediction) -> dict[int, SourceRow]:
+        """What was kept, by the rows of the batch."""
+        return {index: SourceRow(Prediction(*_cut(prediction, index)), parts) for index, parts in self._parts.items()}
 
-        def cut(parts: Parts) -> Parts:
-            return tuple(part[index : index + 1].clone() for part in parts)
+    def _keep(self, site: Site, *parts: torch.Tensor) -> None:
+        for index, kept in self._parts.items():
+            if site in self._needs[index]:
+                kept[site] = _cut(parts, index)
+                self._left -= _bytes(kept[site])
+        while self._left < 0:
+            most = max(self._parts, key=lambda index: (len(self._needs[index]), index))
+            self._left += sum(map(_bytes, self._parts.pop(most).values()))
+            self.whole = False
 
-        return SourceRow(Prediction(*cut(prediction)), {site: cut(self._parts[site]) for site in sites})
+
+def _cut(parts: Parts, index: int) -> Parts:
+    """One row, copied, since a view would hold all of them."""
+    return tuple(part[index : index + 1].clone() for part in parts)
+
+
+def _bytes(parts: Parts) -> int:
+    return sum(part.nbytes for part in parts)
 
 
 class WithSource(Control):

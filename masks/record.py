@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -104,11 +104,15 @@ class Looked(NamedTuple):
     pixels: torch.Tensor
     prediction: Prediction
 
+    def only(self, rows: list[int]) -> Looked:
+        """Some of the levels."""
+        return Looked(self.cross[rows], self.pixels[rows], Prediction(*(part[rows] for part in self.prediction)))
 
-def in_batches(levels: int, sites: Sequence[Site]) -> Iterator[list[int]]:
-    """The indices of noise levels, as many at once as are looked at together."""
+
+def levels_at_once(levels: int, sites: Sequence[Site]) -> list[list[int]]:
+    """The indices of noise levels, in batches of as many as are looked at together."""
     at_once = max(1, min(BATCH, MAPS_AT_ONCE // map_sites(sites)[0].cells ** 2))
-    return (list(range(first, min(first + at_once, levels))) for first in range(0, levels, at_once))
+    return [list(range(first, min(first + at_once, levels))) for first in range(0, levels, at_once)]
 
 
 @torch.no_grad()
@@ -140,10 +144,17 @@ def record_maps(
 ) -> AttentionMaps:
     """The attention of a caption over known latents; arguments are those of `look_at_levels`, from noise to image."""
     sites = backbone.sites(*latents.shape[-2:])
-    cross, pixels = [], torch.zeros((), device=backbone.device)
-    for some in in_batches(len(latents), sites):
-        looked = look_at_levels(backbone, latents[some], [timesteps[i] for i in some], condition)
-        cross.append(looked.cross)
-        pixels = pixels + looked.pixels.sum(0)
-    first = map_sites(sites)[0]
-    return AttentionMaps(torch.cat(cross), pixels / len(latents), first.height, first.width)
+    batches = levels_at_once(len(latents), sites)
+    return join_maps(
+        (look_at_levels(backbone, latents[some], [timesteps[i] for i in some], condition) for some in batches), sites
+    )
+
+
+def join_maps(looked: Iterable[Looked], sites: Sequence[Site]) -> AttentionMaps:
+    """The maps of all noise levels that were looked at, in order."""
+    cross, pixels, first = [], torch.zeros(()), map_sites(sites)[0]
+    for one in looked:
+        cross.append(one.cross)
+        pixels = pixels.to(one.pixels) + one.pixels.sum(0)
+    of_tokens = torch.cat(cross)
+    return AttentionMaps(of_tokens, pixels / len(of_tokens), first.height, first.width)

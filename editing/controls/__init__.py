@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 MakeControl = Callable[[Sequence["EditPlan"], Sequence[Site], torch.device], Control]
 """`(plans, sites, device) -> Control` for edits of one source in one batch, whose rows lie as `rows.Rows` says.
 
-`sites` are all that the model has. It is also called once when an edit is planned, with those for latents of the
-model's own size, and raises `EditRealError` where the captions, the settings or the model do not suit it.
+`sites` are all that the model has. It is also called when an edit is planned, with those for latents of the model's own
+size, and raises `EditRealError` where the captions, the settings or the model do not suit it. The source's row stays as
+it is under every control, and where one takes part depends on the step alone: so the source can be looked at once.
 """
 
 CONTROLS: dict[str, MakeControl] = {

@@ -28,9 +28,8 @@ from studio.batch.outcome import Outcome, failed, failed_to_write
 from studio.batch.store import Store, open_store
 from studio.output import read_dtype
 
-KEPT = (
-    2**30
-)  # bytes of what the model holds of a photo, the same on every machine, since an edit's last bits depend on it
+# What the model holds of a photo may take so many bytes: one number everywhere, since an edit's last bits depend on it.
+KEPT = 2**30
 MOST_ROWS = 32  # of one photo in a group; more are shared out among workers, for one more inversion
 PENDING = 2  # edits that wait to be written, each with its photo in memory
 THUMBNAIL, QUALITY = 400, 82  # longer side in pixels, and JPEG quality
@@ -228,6 +227,7 @@ def edit_group(desk: Desk, opened: Opened) -> Iterator[tuple[Job, str, EditResul
         except Exception as error:
             result = failed(job.row, key, error)
         yield job, key, result
+    editor.forget(trajectory)  # so that the next photo finds as much memory free as this one did
 
 
 def write_row(desk: Desk, job: Job, key: str, hashed: str, result: EditResult) -> Outcome:

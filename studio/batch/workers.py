@@ -20,7 +20,7 @@ from backbones.hub import find_folder
 from backbones.loading import find_device
 from backbones.memory import free_memory
 from studio.batch.outcome import Outcome, StoppedError
-from studio.batch.work import Group, Setup, at_desk, edit_groups
+from studio.batch.work import KEPT, Group, Setup, at_desk, edit_groups
 
 AHEAD = 2  # groups that a worker has: the one it works on, and the one it reads
 TRIES = 3  # of a row whose process ends without a word
@@ -59,7 +59,7 @@ def default_workers(model: str, device: str | None, threads: int) -> int:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     weights = sum(file.stat().st_size for file in weight_files(model))
-    fitting = free_memory(place) // (ROOM * weights + (1 << 30))
+    fitting = free_memory(place) // (ROOM * weights + min(KEPT, weights) + (1 << 30))
     return max(1, min(cores // threads, int(fitting)))
 
 

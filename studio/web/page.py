@@ -21,7 +21,12 @@ from studio.web.visit import FORMATS, Visit, Visits
 
 HERE = Path(__file__).parent
 WEIGHTS, STRONGEST = 6, 4  # sliders for new words, and where they end
-PHASES = {"invert": "Looking at the photo", "null-text": "Learning to follow it", "edit": "Editing"}
+PHASES = {
+    "invert": "Looking at the photo",
+    "null-text": "Learning to follow it",
+    "look": "Finding what the words name",
+    "edit": "Editing",
+}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUIET: dict[str, Any] = {**PRIVATE, "queue": False}
 AT_THE_MODEL: dict[str, Any] = {

@@ -12,6 +12,7 @@ import torch
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
+from benchmarks.stopwatch import watched
 from editing.editor import PHOTOS_KEPT, Editor
 from editing.settings import EditSettings
 from inversion.trajectory import Trajectory
@@ -181,14 +182,23 @@ def test_progress_is_told_after_every_step(backbone: Backbone) -> None:
     told: list[tuple[int, torch.Size]] = []
     editor = Editor(backbone, progress=lambda step, latents: told.append((step, latents.shape)))
     edit(editor, picture(40, 40))
-    assert told == [(step, (1, 4, 16, 16)) for step in (0, 1, 2, 0, 1, 2)]
+    looked = (2,)  # all at once
+    assert told == [(step, (1, 4, 16, 16)) for step in (0, 1, 2, *looked, 0, 1, 2)]
 
 
-def test_maps_of_ones_own_serve_one_edit_alone(editor: Editor) -> None:
+def test_what_is_kept_of_a_photo_can_be_let_go(editor: Editor) -> None:
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=3)
-    expected = Editor(editor.backbone).edit(trajectory, NEW, photo=picture())
-    editor.edit(trajectory, NEW, maps=editor.attention(trajectory, levels=1))
-    later = editor.edit(trajectory, NEW)
-    assert later.mask.tobytes() == expected.mask.tobytes()
-    heats = [{word: heat.tobytes() for word, heat in result.heat_maps.items()} for result in (later, expected)]
-    assert heats[0] == heats[1]
+    first = editor.edit(trajectory, NEW)
+    with watched(editor.backbone.device, (editor.backbone.denoiser,)) as later:
+        editor.edit(trajectory, NEW)
+    editor.forget(trajectory)
+    with watched(editor.backbone.device, (editor.backbone.denoiser,)) as again:
+        found = editor.edit(trajectory, NEW)
+    assert again.rows["plain"] == later.rows["plain"] + trajectory.steps
+    assert found.image.tobytes() == first.image.tobytes()
+
+
+@pytest.mark.parametrize("bytes_kept", [-1, float("nan")])
+def test_no_bytes_below_none_are_kept(backbone: Backbone, bytes_kept: float) -> None:
+    with pytest.raises(EditRealError, match="keep_source"):
+        Editor(backbone, keep_source=bytes_kept)

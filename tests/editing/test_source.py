@@ -22,6 +22,7 @@ from editing.source import look_at_source, look_for_more
 from editing.source_rows import SourceRows, look_at_rows, needs_of
 from editing.views import look_again
 from inversion.trajectory import Trajectory
+from masks.record import join_maps
 from tests.editing.edits import CAPTION, NEW, picture
 from tests.families import WRITERS
 
@@ -58,7 +59,7 @@ def sample(
 
 def look(backbone: Backbone, trajectory: Trajectory, asked: EditPlan, limit: float = AMPLE) -> SourceRows:
     needs = needs_of(backbone, [asked], *trajectory.latents.shape[-2:])
-    return look_at_rows(backbone, trajectory, needs, limit, levels=STEPS)[1]
+    return look_at_rows(backbone, trajectory, needs, limit)[1]
 
 
 def assert_alike(one: Sampled, other: Sampled) -> None:
@@ -100,8 +101,7 @@ def test_a_source_that_is_sampled_or_coupled_runs_along(backbone: Backbone, meth
     if method == "edict" and not backbone.levels.signal[-1]:
         pytest.skip("EDICT needs some signal at the noisiest level")
     trajectory, asked = invert(backbone, method), plan(backbone, **settings)
-    view = look_again(trajectory, open_photo(picture()))
-    source = look_at_source(backbone, trajectory, view, [asked])
+    source = look_at_source(backbone, trajectory, [asked])
     assert source.rows is None
     assert look_for_more(backbone, trajectory, source, [asked]) is source
     edited, rows = sample(backbone, trajectory, asked, look(backbone, trajectory, asked))
@@ -114,7 +114,9 @@ def test_the_words_are_where_they_are_without_rows(backbone: Backbone) -> None:
     trajectory = invert(backbone)
     needs = needs_of(backbone, [plan(backbone)], *trajectory.latents.shape[-2:])
     for levels in (1, 2, STEPS):
-        maps, _ = look_at_rows(backbone, trajectory, needs, AMPLE, levels)
+        mapped = trajectory.spread_steps(levels)
+        looked, _ = look_at_rows(backbone, trajectory, needs, AMPLE, mapped=mapped)
+        maps = join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:]))
         plain = look_for_words(backbone, trajectory, levels)
         torch.testing.assert_close(maps.cross, plain.cross, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(maps.pixels, plain.pixels, rtol=1e-4, atol=1e-5)
@@ -128,12 +130,13 @@ def test_rows_do_not_depend_on_what_else_is_kept(backbone: Backbone) -> None:
     for step, row in few.rows.items():
         for site, parts in row.parts.items():
             assert all(torch.equal(*both) for both in zip(parts, many.rows[step].parts[site], strict=True))
+    with_few, with_many = (sample(backbone, trajectory, narrow, rows)[0] for rows in (few, many))
+    assert torch.equal(with_few.latents, with_many.latents)
 
 
 def test_another_control_looks_for_more(backbone: Backbone) -> None:
     trajectory, mutual, replace = invert(backbone), plan(backbone, control="mutual"), plan(backbone, control="replace")
-    view = look_again(trajectory, open_photo(picture()))
-    first = look_at_source(backbone, trajectory, view, [mutual])
+    first = look_at_source(backbone, trajectory, [mutual])
     assert look_for_more(backbone, trajectory, first, [mutual]) is first
     more = look_for_more(backbone, trajectory, first, [replace])
     assert more.maps is first.maps and more.rows is not None
