@@ -38,7 +38,14 @@ def make_edits(
     def make(plans: Sequence[EditPlan]) -> list[EditResult]:
         with progress.phase("edit", trajectory.steps) as callback:
             sampled = sample_edits(
-                backbone, trajectory, view, plans, source.maps, source_rows=source.rows, callback=callback
+                backbone,
+                trajectory,
+                view,
+                plans,
+                source.maps,
+                source_rows=source.rows,
+                outlines=source.outlines,
+                callback=callback,
             )
         return finish(backbone, trajectory, view, plans, source, sampled)
 

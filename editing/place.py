@@ -19,6 +19,9 @@ from masks.local_blend import blend_latents
 from masks.refine import feather_inside, refine_mask, shrink, soften
 from masks.user_mask import shares
 
+Outlines = dict[tuple[str, bytes], np.ndarray]
+"""Masks along the edges of one photo, by the refinement and the soft mask that they were made with."""
+
 
 class Place:
     """The place of a planned edit, with all that does not change while it is sampled worked out once.
@@ -26,8 +29,9 @@ class Place:
     The soft masks are `(h, w)` in [0, 1] with the boundary at 0.5, at the maps' resolution.
     """
 
-    def __init__(self, plan: EditPlan, maps: AttentionMaps, view: View) -> None:
-        """`maps` are those of the old caption over the photo."""
+    def __init__(self, plan: EditPlan, maps: AttentionMaps, view: View, outlines: Outlines | None = None) -> None:
+        """`maps` are those of the old caption over the photo; `outlines` are shared with further places in it."""
+        self._outlines = {} if outlines is None else outlines
         self._region, self._settings, self._view = plan.region, plan.settings, view
         self._part = view.geometry.crop(np.asarray(view.photo.image))
         self._source = self._words(maps, plan.region.source_words)
@@ -107,10 +111,16 @@ class Place:
         )
         if self._settings.cell_share == 1:
             return touched
-        small = shrink(self._part)
-        fine = refine_mask(self.soft_mask().cpu().numpy(), small, self._settings.refinement)
-        covered = self._cells(shares(fine, *self._grid) > self._settings.cell_share)
+        covered = self._cells(shares(self._outline(), *self._grid) > self._settings.cell_share)
         return covered if touched is None else covered | touched
+
+    def _outline(self) -> np.ndarray:
+        """The source's mask along the edges of the photo made small, `(h, w)` bool."""
+        soft = self.soft_mask().cpu().numpy()
+        key = (self._settings.refinement, soft.tobytes())
+        if key not in self._outlines:
+            self._outlines[key] = refine_mask(soft, shrink(self._part), self._settings.refinement)
+        return self._outlines[key]
 
     @property
     def _grid(self) -> tuple[int, int]:

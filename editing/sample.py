@@ -16,7 +16,7 @@ from backbones.levels import Prediction
 from backbones.view import View
 from editing.controls import CONTROLS
 from editing.negative import negative_shares
-from editing.place import Place
+from editing.place import Outlines, Place
 from editing.plan import EditPlan
 from editing.rows import Rows
 from editing.source_rows import SourceRow, SourceRows, WithSource
@@ -56,6 +56,7 @@ def sample_edits(
     maps: AttentionMaps,
     *,
     source_rows: SourceRows | None = None,
+    outlines: Outlines | None = None,
     callback: Callback | None = None,
 ) -> Sampled:
     """Samples edits of one trajectory in one batch, see `Rows`.
@@ -67,6 +68,7 @@ def sample_edits(
         plans: One or more, alike in `control` and `exact`.
         maps: The attention of the trajectory's caption over the photo.
         source_rows: Of this trajectory; at the steps that they hold the source need not run along.
+        outlines: Of masks in this photo; what is missing is added.
         callback: Called with the targets' latents after every step.
     """
     trajectory, rows = trajectory.to(backbone.device), Rows(len(plans))
@@ -74,7 +76,7 @@ def sample_edits(
     sites = backbone.sites(*trajectory.latents.shape[-2:])
     control = CONTROLS[plans[0].settings.control](plans, sites, backbone.device)
     recorder = Recorder(map_sites(sites), slice(-rows.edits, None), inside=control)  # the last, source or not
-    places = [Place(plan, maps, view) for plan in plans]
+    places = [Place(plan, maps, view, outlines) for plan in plans]
     known = source_rows if walk.replays else None
     predictor = Predictor(backbone, trajectory, plans, rows, recorder, control, known)
 

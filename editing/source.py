@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from backbones.backbone import Backbone
 from backbones.memory import free_memory
 from backbones.pixels import to_unit
 from editing.maps import MAP_LEVELS, look_for_words
+from editing.place import Outlines
 from editing.plan import EditPlan
 from editing.source_rows import Needs, SourceRows, look_at_rows, needs_of
 from inversion.invert import walk_of
@@ -45,11 +46,13 @@ class Source:
         maps: The attention of its caption over the photo.
         rows: What the model holds of it, so that it need not run along; None where it is to, or has to.
         drawn: What the model draws of it, which is found out once.
+        outlines: Masks along the photo's edges that edits have made, for those of the same words.
     """
 
     maps: AttentionMaps
     rows: SourceRows | None
     drawn: Callable[[], Drawn]
+    outlines: Outlines = field(default_factory=dict)
 
 
 def look_at_source(
