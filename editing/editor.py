@@ -22,7 +22,7 @@ from editing.plan import EditPlan, plan_edit
 from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.settings import EditSettings, settings_for_each, with_options
-from editing.source import Source, look_at_source, look_for_more
+from editing.source import Source, look_at_source, look_at_words, look_for_more
 from editing.views import look_again
 from inversion.invert import check_kept, invert
 from inversion.progress import Callback, Progress, progress_of
@@ -219,7 +219,12 @@ class Editor:
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
-        place = Place(plan, self._source_of(trajectory, [plan], self.progress).maps, view)
+        with self._lock:
+            kept = self._sources.get(trajectory)
+        if kept is None:  # the rest is looked at when there is an edit
+            kept = look_at_words(self.backbone, trajectory)
+            self._remember(self._sources, trajectory, kept, SOURCES_KEPT)
+        place = Place(plan, kept.maps, view, kept.outlines)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def propose(

@@ -16,7 +16,7 @@ from backbones.pixels import to_unit
 from editing.maps import MAP_LEVELS, look_for_words
 from editing.place import Outlines
 from editing.plan import EditPlan
-from editing.source_rows import Needs, SourceRows, look_at_rows, needs_of
+from editing.source_rows import Needs, SourceRows, look_at_rows, needs_of, steps_looked_at
 from inversion.invert import walk_of
 from inversion.progress import Progress
 from inversion.trajectory import Trajectory
@@ -72,20 +72,20 @@ def look_at_source(
         limit: Bytes that the source's rows may take; None is a quarter of the memory that is free.
         progress: Told of the steps that are looked at.
     """
-    drawn = cache(lambda: draw_unedited(backbone, trajectory))
     needs = _needs(backbone, trajectory, plans, limit)
     if needs is None:
-        return Source(look_for_words(backbone, trajectory), None, drawn)
-    with (progress or Progress()).phase("look", trajectory.steps) as callback:
-        looked, rows = look_at_rows(
-            backbone,
-            trajectory.to(backbone.device),
-            needs,
-            _bytes(backbone, limit),
-            mapped=trajectory.spread_steps(MAP_LEVELS),
-            callback=callback,
-        )
-    return Source(join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:])), rows, drawn)
+        return look_at_words(backbone, trajectory)
+    mapped = trajectory.spread_steps(MAP_LEVELS)
+    with (progress or Progress()).phase("look", steps_looked_at(trajectory, mapped)) as callback:
+        there, room = trajectory.to(backbone.device), _bytes(backbone, limit)
+        looked, rows = look_at_rows(backbone, there, needs, room, mapped=mapped, callback=callback)
+    maps = join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:]))
+    return Source(maps, rows, _drawn(backbone, trajectory))
+
+
+def look_at_words(backbone: Backbone, trajectory: Trajectory) -> Source:
+    """The source without its rows: where the words are, at some of the steps."""
+    return Source(look_for_words(backbone, trajectory), None, _drawn(backbone, trajectory))
 
 
 def look_for_more(
@@ -101,7 +101,7 @@ def look_for_more(
     needs = _needs(backbone, trajectory, plans, limit)
     if needs is None or (source.rows is not None and source.rows.serve(needs)):
         return source
-    with (progress or Progress()).phase("look", trajectory.steps) as callback:
+    with (progress or Progress()).phase("look", steps_looked_at(trajectory)) as callback:
         there, room = trajectory.to(backbone.device), _bytes(backbone, limit)
         _, rows = look_at_rows(backbone, there, needs, room, callback=callback)
     return replace(source, rows=rows)
@@ -114,6 +114,10 @@ def draw_unedited(backbone: Backbone, trajectory: Trajectory) -> Drawn:
     if arrived is None:
         return Drawn(ceiling, None)
     return Drawn(ceiling, ceiling if torch.equal(arrived, photo) else draw(backbone, arrived))
+
+
+def _drawn(backbone: Backbone, trajectory: Trajectory) -> Callable[[], Drawn]:
+    return cache(lambda: draw_unedited(backbone, trajectory))
 
 
 def draw(backbone: Backbone, latents: torch.Tensor) -> np.ndarray:

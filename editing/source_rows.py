@@ -107,7 +107,7 @@ def look_at_rows(
     rows: dict[int, SourceRow] = {}
     found: list[Looked] = []
     whole, done = True, 0
-    for steps in reversed(levels_at_once(trajectory.steps, sites)):
+    for steps in reversed(_batches(trajectory, mapped, sites)):
         wanted = {index: needs[step] for index, step in enumerate(steps) if step >= trajectory.first}
         keeping = Keeping(kept_at, wanted, limit - sum(row.bytes for row in rows.values()))
         looked = look_at_levels(backbone, latents[steps], [timesteps[step] for step in steps], condition, keeping)
@@ -118,6 +118,18 @@ def look_at_rows(
         if callback:
             callback(done - 1, latents[steps[:1]])
     return found, SourceRows(needs, rows, whole)
+
+
+def steps_looked_at(trajectory: Trajectory, mapped: Collection[int] = ()) -> int:
+    """How many steps `look_at_rows` looks at."""
+    return trajectory.steps - trajectory.first + sum(step < trajectory.first for step in mapped)
+
+
+def _batches(trajectory: Trajectory, mapped: Collection[int], sites: Sequence[Site]) -> list[list[int]]:
+    """Steps that are mapped alone, then those that are sampled, in batches that are the same whatever is mapped."""
+    early = sorted(step for step in mapped if step < trajectory.first)
+    sampled = range(trajectory.first, trajectory.steps)
+    return [[steps[i] for i in some] for steps in (early, sampled) for some in levels_at_once(len(steps), sites)]
 
 
 class Keeping(Control):
