@@ -20,27 +20,12 @@ from editing.recipe import Recipe
 from editing.result import EditResult
 from editing.sample import Sampled
 from editing.signs import read_signs
-from editing.source import Source, draw
+from editing.source import Drawn, Source, draw
 from editing.trust import TrustModel
 from editing.verdict import measure, trouble_of, warn
 from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps
 from masks.composite import composite, enlarge_edit
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Unedited:
-    """What edits are measured beside, `(h, w, 3)` in [0, 1] at the model's own size.
-
-    Attributes:
-        ceiling: The photo through the autoencoder alone.
-        source: Where the source of the edits arrived. When it is replayed (`exact`), that is the ceiling again.
-        guided: Where guided sampling with the photo's caption ends on its own; None where that is not known.
-    """
-
-    ceiling: np.ndarray
-    source: np.ndarray
-    guided: np.ndarray | None
 
 
 def finish(
@@ -52,11 +37,10 @@ def finish(
     sampled: Sampled,
 ) -> list[EditResult]:
     """The results of a batch; arguments are those of `make_edits`, and what `sample_edits` gave."""
-    ceiling, guided = source.drawn()
-    arrived = ceiling
+    unedited = source.drawn()
     if not torch.equal(sampled.source, trajectory.latents[-1:].to(backbone.device)):
-        arrived = guided = draw(backbone, sampled.source)  # without replay it is what guided sampling gives
-    unedited = Unedited(ceiling, arrived, guided)
+        arrived = draw(backbone, sampled.source)  # without replay it is what guided sampling gives
+        unedited = unedited._replace(source=arrived, guided=arrived)
     heats = heat_images(source.maps, plans[0].alignment.source, view.photo, view.geometry)
     return [
         finish_one(backbone, trajectory, view, plan, source.maps, sampled, index, unedited, heats)
@@ -72,7 +56,7 @@ def finish_one(
     maps: AttentionMaps,
     sampled: Sampled,
     index: int,
-    unedited: Unedited,
+    unedited: Drawn,
     heats: dict[str, Image.Image],
 ) -> EditResult:
     """The edit at `index` of the batch: decoded, composited, measured."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from inversion.invert import walk_of
 from inversion.progress import Progress
 from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps
-from masks.record import join_maps
+from masks.record import Looked, join_maps
 
 SHARE_KEPT = 0.25  # of the memory that is free on the device, that the source's rows may take
 
@@ -31,10 +31,12 @@ class Drawn(NamedTuple):
 
     Attributes:
         ceiling: The photo through the autoencoder alone.
+        source: Where the source of the edits arrives. When it is replayed (`exact`), that is the ceiling again.
         guided: Where guided sampling with the photo's caption ends on its own; None where that is not known.
     """
 
     ceiling: np.ndarray
+    source: np.ndarray
     guided: np.ndarray | None
 
 
@@ -45,7 +47,7 @@ class Source:
     Attributes:
         maps: The attention of its caption over the photo.
         rows: What the model holds of it, so that it need not run along; None where it is to, or has to.
-        drawn: What the model draws of it, which is found out once.
+        drawn: What the model draws of it where it is replayed, which is found out once.
         outlines: Masks along the photo's edges that edits have made, for those of the same words.
     """
 
@@ -76,9 +78,7 @@ def look_at_source(
     if needs is None:
         return look_at_words(backbone, trajectory)
     mapped = trajectory.spread_steps(MAP_LEVELS)
-    with (progress or Progress()).phase("look", steps_looked_at(trajectory, mapped)) as callback:
-        there, room = trajectory.to(backbone.device), _bytes(backbone, limit)
-        looked, rows = look_at_rows(backbone, there, needs, room, mapped=mapped, callback=callback)
+    looked, rows = _look(backbone, trajectory, needs, limit, mapped, progress)
     maps = join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:]))
     return Source(maps, rows, _drawn(backbone, trajectory))
 
@@ -101,9 +101,7 @@ def look_for_more(
     needs = _needs(backbone, trajectory, plans, limit)
     if needs is None or (source.rows is not None and source.rows.serve(needs)):
         return source
-    with (progress or Progress()).phase("look", steps_looked_at(trajectory)) as callback:
-        there, room = trajectory.to(backbone.device), _bytes(backbone, limit)
-        _, rows = look_at_rows(backbone, there, needs, room, callback=callback)
+    _, rows = _look(backbone, trajectory, needs, limit, (), progress)
     return replace(source, rows=rows)
 
 
@@ -112,8 +110,8 @@ def draw_unedited(backbone: Backbone, trajectory: Trajectory) -> Drawn:
     photo, arrived = trajectory.latents[-1:], trajectory.arrived
     ceiling = draw(backbone, photo)
     if arrived is None:
-        return Drawn(ceiling, None)
-    return Drawn(ceiling, ceiling if torch.equal(arrived, photo) else draw(backbone, arrived))
+        return Drawn(ceiling, ceiling, None)
+    return Drawn(ceiling, ceiling, ceiling if torch.equal(arrived, photo) else draw(backbone, arrived))
 
 
 def _drawn(backbone: Backbone, trajectory: Trajectory) -> Callable[[], Drawn]:
@@ -133,5 +131,15 @@ def _needs(backbone: Backbone, trajectory: Trajectory, plans: Sequence[EditPlan]
     return needs_of(backbone, plans, height, width)
 
 
-def _bytes(backbone: Backbone, limit: float | None) -> float:
-    return SHARE_KEPT * free_memory(backbone.device) if limit is None else limit
+def _look(
+    backbone: Backbone,
+    trajectory: Trajectory,
+    needs: Needs,
+    limit: float | None,
+    mapped: Collection[int],
+    progress: Progress | None,
+) -> tuple[list[Looked], SourceRows]:
+    there = trajectory.to(backbone.device)
+    room = SHARE_KEPT * free_memory(backbone.device) if limit is None else limit
+    with (progress or Progress()).phase("look", steps_looked_at(trajectory, mapped)) as callback:
+        return look_at_rows(backbone, there, needs, room, mapped=mapped, callback=callback)
