@@ -43,13 +43,15 @@ NEXT: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] = {
 }
 """By what went wrong, see `verdict.trouble_of`, and by the kind of edit: what is tried one after another."""
 
+GAIN = 0.1  # of trust, that a later attempt must bring, since it goes further from the photo
+
 
 def make_with_second_thoughts(make: Make, plans: Sequence[EditPlan]) -> list[EditResult]:
     """The best attempt at each of a batch of edits; those that need no other are made once, all together.
 
     Only settings of the edit change from one attempt to the next, so that the inversion serves them all.
     """
-    firsts = make([_once(plan, plan.settings) for plan in plans])
+    firsts = make(plans)
     return [
         first if plan.settings.attempts == 1 else _best(make, plan, first)
         for plan, first in zip(plans, firsts, strict=True)
@@ -72,7 +74,7 @@ def _best(make: Make, plan: EditPlan, first: EditResult) -> EditResult:
     attempts = tuple(
         Attempt(dict(change), result.metrics, result.warnings) for change, result in zip(changes, results, strict=True)
     )
-    return dataclasses.replace(max(results, key=worth), attempts=attempts)
+    return dataclasses.replace(best_of(results), attempts=attempts)
 
 
 def _to_try(plan: EditPlan, first: EditResult) -> Sequence[Mapping[str, Any]]:
@@ -91,6 +93,12 @@ def _acting(settings: EditSettings) -> EditSettings:
     return dataclasses.replace(settings, **{name: getattr(plain, name) for name in OF_PROMPT_TO_PROMPT})
 
 
+def best_of(results: Sequence[EditResult]) -> EditResult:
+    """The first of the attempts that is as good as any, but for less than `GAIN`."""
+    sound, most = max(map(worth, results))
+    return next(result for result in results if worth(result) >= (sound, most - GAIN))
+
+
 def worth(result: EditResult) -> tuple[bool, float]:
     """How good an attempt is: one without trouble before one with, then by its trust, or by what is seen without it."""
     value = result.metrics["seen"] if result.trust is None else result.trust
@@ -98,5 +106,5 @@ def worth(result: EditResult) -> tuple[bool, float]:
 
 
 def _once(plan: EditPlan, settings: Any) -> EditPlan:
-    """The plan with other settings, of which one attempt is made; its recipe makes that one again."""
+    """The plan with other settings and no attempts beyond, so that its recipe makes that very one again."""
     return dataclasses.replace(plan, settings=dataclasses.replace(settings, attempts=1))

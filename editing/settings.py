@@ -221,7 +221,7 @@ class EditSettings:
         none="what the captions tell",
     )
     attempts: int = option(
-        1,
+        2,
         help="how often the edit is made at most, each time with other settings, until its verdict is good; the best "
         "is taken",
         group="policy",

@@ -37,7 +37,8 @@ def null_text(
         if block == 1:
             tuned = optimize_null_text(*problem, max_inner_steps=updates, callback=callback)
         else:
-            tuned = optimize_in_blocks(*problem, max_inner_steps=updates, block=block, callback=callback)
+            every = settings.null_text_every
+            tuned = optimize_in_blocks(*problem, max_inner_steps=updates, block=block, every=every, callback=callback)
     report = {
         "null_text_start": settings.null_text_start,
         "inner_steps": list(tuned.inner_steps),

@@ -2,12 +2,13 @@
 
 Published null-text goes along guided sampling's own path: a timestep cannot begin before the one before it is done,
 and what that one missed is added to what this one has to mend. An edit that replays its source does not need that path.
-Here every timestep starts at its pivot, so that those of a block are problems of their own: a batch.
+Here every timestep starts at its pivot, so that those of a block are problems of their own: a batch. Neighbours come to
+like embeddings, so that only some of them need be tuned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -37,12 +38,13 @@ def optimize_in_blocks(
     *,
     max_inner_steps: int,
     block: int,
+    every: int = 1,
     callback: Callback | None = None,
 ) -> NullTextResult:
     """Null-text optimisation by blocks of timesteps; the objective of a timestep is Mokady et al.'s (CVPR 2023, 3.2).
 
     A block's timesteps all start from the last embedding of the block before. A timestep rests once its squared error
-    is below the published tolerance, and its best iterate is kept.
+    is below the published tolerance, and its best iterate is kept, for those that follow and are not tuned too.
 
     Args:
         backbone: The model; its weights stay frozen.
@@ -51,22 +53,25 @@ def optimize_in_blocks(
         condition: The caption's, one row.
         start: Whose token embeddings the first block starts from. What else it holds stays as it is.
         guidance_scale: Greater than 1.
-        max_inner_steps: Updates of each timestep.
-        block: How many timesteps a block has.
+        max_inner_steps: Updates of each timestep that is tuned.
+        block: How many of those a block has.
+        every: Every how manieth timestep is tuned, from the first on.
         callback: Called before every update of a block, with the timestep that its share of the updates comes to, and
             at the end with its last; what it raises ends the optimisation there.
     """
     embeds, kept = start.embeds, []
     at_once = max(1, int(rows_that_fit(backbone, *pivots.shape[-2:]) / ROWS_AT_ONCE))  # each with its gradient
-    for first in range(0, schedule.steps, block):
-        steps = range(first, min(first + block, schedule.steps))
+    chosen = range(0, schedule.steps, every)
+    for first in range(0, len(chosen), block):
+        steps = chosen[first : first + block]
         land = landing(backbone, schedule, pivots, condition, start, guidance_scale, steps)
         tolerances = torch.tensor([tolerance(i, schedule.steps) for i in steps], device=pivots.device)
-        goal, starts = pivots[first + 1 : steps.stop + 1], embeds.expand(len(steps), -1, -1)
+        goal, starts = pivots[[i + 1 for i in steps]], embeds.expand(len(steps), -1, -1)
 
-        def told(done: float, steps: range = steps) -> None:
+        def told(done: float, steps: Sequence[int] = steps) -> None:
             if callback:
-                reached = max(steps.start, min(steps.start + int(done * len(steps)), steps.stop) - 1)
+                end = min(steps[-1] + every, schedule.steps)
+                reached = max(steps[0], steps[0] + int(done * (end - steps[0])) - 1)
                 callback(reached, pivots[reached + 1 : reached + 2])
 
         tuned = descend(land, starts, goal, tolerances, max_inner_steps, at_once, told)
@@ -74,6 +79,7 @@ def optimize_in_blocks(
         embeds = tuned.embeds[-1:]
         kept.append(tuned)
     found = check_finite(torch.cat([tuned.embeds for tuned in kept]), "null-text embeddings")
+    found = found.repeat_interleave(every, 0)[: schedule.steps]
     updates, losses = (torch.cat(parts).tolist() for parts in zip(*(tuned[1:] for tuned in kept), strict=True))
     return NullTextResult(start.expand(schedule.steps).with_embeds(found), None, tuple(updates), tuple(losses))
 
@@ -89,12 +95,12 @@ def landing(
     condition: Condition,
     start: Condition,
     guidance_scale: float,
-    steps: range,
+    steps: Sequence[int],
 ) -> Land:
     """Guided steps of a block's timesteps from their pivots, the conditional half of which is worked out once."""
-    latents, device = pivots[steps.start : steps.stop], pivots.device
-    timesteps = torch.tensor(schedule.timesteps[steps.start : steps.stop], device=device)
-    reached = torch.tensor(schedule.levels[steps.start + 1 : steps.stop + 1], device=device, dtype=torch.float32)
+    latents, device = pivots[list(steps)], pivots.device
+    timesteps = torch.tensor([schedule.timesteps[i] for i in steps], device=device)
+    reached = torch.tensor([schedule.levels[i + 1] for i in steps], device=device, dtype=torch.float32)
     signal, noise = reached[:, :, None, None, None].unbind(1)
     with torch.no_grad():
         parts = [

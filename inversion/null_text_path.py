@@ -30,8 +30,8 @@ class NullTextResult:
     Attributes:
         uncond: The tuned unconditional condition, a row for each step.
         arrived: Where guided sampling with it ends, `(1, C, h, w)`; None where the timesteps started from the pivots.
-        inner_steps: Optimiser updates at each timestep.
-        losses: Mean squared distance from the pivot at each timestep, with the embedding that was kept.
+        inner_steps: Optimiser updates at each timestep that was tuned.
+        losses: Mean squared distance from the pivot at each of them, with the embedding that was kept.
     """
 
     uncond: Condition

@@ -46,7 +46,7 @@ class InversionSettings:
         none="what suits the model",
     )
     max_inner_steps: int = option(
-        3,
+        2,
         help="null-text updates at each step at most, 10 as published; fewer take less time, and how closely the photo "
         "is followed depends on them only without `exact`",
         group="inversion",
@@ -57,6 +57,13 @@ class InversionSettings:
         10,
         help="timesteps that null-text tunes at once, each from its own latents of the inversion; 1 is one after "
         "another along guided sampling's own path, as published, which is what `exact=False` wants",
+        group="inversion",
+        least=1,
+        whole=True,
+    )
+    null_text_every: int = option(
+        2,
+        help="in blocks, every how manieth timestep null-text tunes; those between take the embedding of the one before",
         group="inversion",
         least=1,
         whole=True,

@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "Gentler": {"emphasis": 1.0},
     "Another thing in its place": {"cross_replace": 0.2, "self_replace": 0.0, "texture": 0.0},
     "The whole picture": {"local_blend": False},
-    "Quick draft": {"inversion": "direct", "steps": 10},
+    "Quick draft": {"inversion": "direct", "steps": 10, "attempts": 1},
 }
 """Kinds of edit, and what each sets besides the defaults."""
 

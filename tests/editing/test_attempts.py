@@ -58,16 +58,26 @@ def made(first: EditResult, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
 
 def test_a_good_verdict_is_taken_at_once(backbone: Backbone, made: Callable[..., Any]) -> None:
     result, asked = made(backbone, [(0.9, None)], attempts=3)
-    assert asked == [EditSettings()] and result.trust == 0.9
+    assert asked == [EditSettings(attempts=3)] and result.trust == 0.9
     assert [one.changes for one in result.attempts] == [{}]
 
 
 def test_the_best_of_all_is_taken_with_what_was_tried(backbone: Backbone, made: Callable[..., Any]) -> None:
     result, asked = made(backbone, [(0.2, "faint"), (0.4, "faint"), (0.3, "faint")], attempts=5)
-    assert asked == [EditSettings(), EditSettings(emphasis=3.0), EditSettings(emphasis=5.0, self_replace=0.1)]
+    once = EditSettings(attempts=1)
+    tried = [{"emphasis": 3.0}, {"emphasis": 5.0, "self_replace": 0.1}]
+    assert asked == [EditSettings(attempts=5), *(dataclasses.replace(once, **some) for some in tried)]
     assert result.trust == 0.4
     assert [one.metrics["trust"] for one in result.attempts] == [0.2, 0.4, 0.3]
     assert [one.changes for one in result.attempts][1:] == list(TABLE["faint"]["default"])
+
+
+def test_a_later_attempt_must_be_clearly_better(backbone: Backbone, made: Callable[..., Any]) -> None:
+    assert made(backbone, [(0.2, "faint"), (0.29, "faint")])[0].trust == 0.2
+    assert made(backbone, [(0.2, "faint"), (0.31, "faint")])[0].trust == 0.31
+    assert made(backbone, [(0.2, "faint"), (0.5, "faint"), (0.55, "faint")], attempts=3)[0].trust == 0.5
+    assert made(backbone, [(0.2, "wide"), (0.2, None)])[0].trouble is None
+    assert made(backbone, [(NAN, "faint"), (NAN, "faint")])[0].trouble == "faint"
 
 
 def test_there_are_no_more_than_were_allowed_or_are_needed(backbone: Backbone, made: Callable[..., Any]) -> None:
@@ -80,12 +90,12 @@ def test_there_are_no_more_than_were_allowed_or_are_needed(backbone: Backbone, m
 
 def test_what_was_set_by_hand_is_not_tried_otherwise(backbone: Backbone, made: Callable[..., Any]) -> None:
     _, asked = made(backbone, [(0.1, "faint")] * 3, attempts=3, emphasis=1.5)
-    assert asked == [EditSettings(emphasis=1.5), EditSettings(emphasis=1.5, self_replace=0.1)]
+    assert [(one.emphasis, one.self_replace) for one in asked] == [(1.5, EditSettings.self_replace), (1.5, 0.1)]
 
 
 def test_what_does_nothing_is_not_tried(backbone: Backbone, made: Callable[..., Any]) -> None:
     _, asked = made(backbone, [(0.1, "faint")] * 3, attempts=3, control="mutual")
-    assert asked == [EditSettings(control="mutual")]
+    assert asked == [EditSettings(control="mutual", attempts=3)]
 
 
 def test_nothing_is_tried_where_nothing_is_asked(editor: Editor) -> None:
@@ -117,11 +127,11 @@ def test_its_recipe_makes_the_chosen_attempt_again(
     editor: Editor, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("editing.finish.trouble_of", lambda *_, **__: "faint")
-    monkeypatch.setattr(attempts, "worth", lambda result: result.settings["emphasis"])
+    monkeypatch.setattr(attempts, "worth", lambda result: (False, result.settings["emphasis"]))
     monkeypatch.setattr(attempts, "NEXT", {"faint": {"default": ({"emphasis": 4.0}, {"emphasis": 3.0})}})
     result = edit(editor, picture(), attempts=3, mask_threshold=0.5)
     assert [one.changes for one in result.attempts] == [{}, {"emphasis": 4.0}, {"emphasis": 3.0}]
-    assert result.recipe.settings["emphasis"] == 4.0 and "attempts" not in result.recipe.settings
+    assert result.recipe.settings["emphasis"] == 4.0 and result.recipe.settings["attempts"] == 1
     again = edit_real(picture(), CAPTION, NEW, model=model_folder, **result.recipe.options())
     assert again.drawn.tobytes() == result.drawn.tobytes() and again.attempts == ()
     assert result.drawn.tobytes() != edit(editor, picture(), mask_threshold=0.5).drawn.tobytes()
@@ -130,7 +140,7 @@ def test_its_recipe_makes_the_chosen_attempt_again(
 def test_a_batch_is_sampled_together_first(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "NEXT", {"empty": {"default": ({"emphasis": 4.0},)}})
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=3)
-    plain = EditSettings(refinement="plain", mask_threshold=0.5)
+    plain = EditSettings(refinement="plain", mask_threshold=0.5, attempts=1)
     none = EditSettings(blend_words=(), attempts=2)
     batches: list[int] = []
     sample = making.sample_edits

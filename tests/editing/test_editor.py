@@ -116,7 +116,7 @@ def test_an_edit_after_a_direct_inversion_costs_at_most_160_rows_and_its_verdict
     rows: list[int] = []
     handle = editor.backbone.denoiser.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
     try:
-        editor.edit(trajectory, NEW)
+        editor.edit(trajectory, NEW, attempts=1)
     finally:
         handle.remove()
     assert sum(rows) <= 160 + 16
@@ -127,7 +127,7 @@ def test_every_latent_is_decoded_once_and_alone(editor: Editor) -> None:
     decoded: list[torch.Tensor] = []
     handle = editor.backbone.vae.decoder.register_forward_pre_hook(lambda _, args: decoded.append(args[0].clone()))
     try:
-        editor.edit_many(trajectory, [NEW, "a photo of a green rose"])
+        editor.edit_many(trajectory, [NEW, "a photo of a green rose"], attempts=1)
     finally:
         handle.remove()
     assert [len(latents) for latents in decoded] == [1] * 4  # photo, guided source, two edits
@@ -208,10 +208,10 @@ def test_edits_of_the_same_words_recut_the_photo_once(editor: Editor, monkeypatc
 
     monkeypatch.setattr("editing.place.refine_mask", counted)
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=3)
-    first, second = editor.edit_many(trajectory, [NEW, NEW], refinement="guided", batch=1)
+    first, second = editor.edit_many(trajectory, [NEW, NEW], refinement="guided", batch=1, attempts=1)
     assert asked.count("guided") == 3  # the outline, and either's own mask
     assert first.mask.tobytes() == second.mask.tobytes()
-    editor.edit(trajectory, NEW, refinement="grabcut")
+    editor.edit(trajectory, NEW, refinement="grabcut", attempts=1)
     assert asked.count("grabcut") == 2
 
 

@@ -48,7 +48,7 @@ MANY = {
 
 @one_model
 def test_it_tells_what_is_not_at_its_default(editor: Editor, model_folder: Path) -> None:
-    plain = edit(editor, picture(), inversion="null_text", max_inner_steps=3, refinement="grabcut", steps=2).recipe
+    plain = edit(editor, picture(), inversion="null_text", max_inner_steps=2, refinement="grabcut", steps=2).recipe
     assert plain == Recipe(CAPTION, NEW, model=str(model_folder), settings={"steps": 2})
     recipe = edit(editor, picture(), **MANY).recipe
     assert recipe.region == (0, 0, 40, 40)

@@ -64,6 +64,7 @@ def test_the_ranges_are_those_that_users_are_told() -> None:
         "guidance_scale": "1 or more",
         "max_inner_steps": "0 or more",
         "null_text_block": "1 or more",
+        "null_text_every": "1 or more",
         "eta": "0 to 1",
         "negative_alpha": "0 to 1",
         "blend_start": "0 to 1",

@@ -62,6 +62,16 @@ def test_a_block_starts_from_the_last_embedding_of_the_one_before(problem: tuple
     assert not torch.equal(start.embeds, empty.embeds)
 
 
+@pytest.mark.parametrize("every", [2, 3, STEPS + 1])
+def test_timesteps_between_take_the_embedding_of_the_one_before(problem: tuple, every: int) -> None:
+    tuned = optimize_in_blocks(*problem, max_inner_steps=2, block=50, every=every)
+    each = optimize_in_blocks(*problem, max_inner_steps=2, block=50)
+    followed = [i - i % every for i in range(STEPS)]
+    torch.testing.assert_close(tuned.uncond.embeds, each.uncond.embeds[followed], rtol=1e-4, atol=1e-5)
+    assert len(tuned.losses) == len(tuned.inner_steps) == len(set(followed))
+    assert not torch.equal(tuned.uncond.embeds[0], problem[4].embeds[0])
+
+
 def test_a_timestep_below_the_tolerance_rests(problem: tuple) -> None:
     backbone, schedule, pivots, condition, _, _ = problem
     found = optimize_in_blocks(backbone, schedule, pivots, condition, condition, 1 + 1e-6, max_inner_steps=5, block=3)
@@ -73,11 +83,18 @@ def test_a_timestep_below_the_tolerance_rests(problem: tuple) -> None:
     assert resting[:3] == [loss < goal for loss, goal in zip(untuned[:3], goals[:3], strict=True)]
 
 
-def test_every_update_is_told_so_that_a_run_can_be_ended_between_them(problem: tuple) -> None:
+@pytest.mark.parametrize(("block", "every", "reached"), [(3, 1, 2), (2, 2, 3)])
+def test_every_update_is_told_so_that_a_run_can_be_ended_between_them(
+    problem: tuple, block: int, every: int, reached: int
+) -> None:
     backbone, told, asked = problem[0], [], []
-    optimize_in_blocks(*problem, max_inner_steps=4, block=3, callback=lambda step, latents: told.append(step))
-    assert told == sorted(told) and {2, STEPS - 1} <= set(told) <= set(range(STEPS))
-    assert len(told) > 2 * 3  # more often than the two blocks
+
+    def tell(step: int, latents: torch.Tensor) -> None:
+        told.append(step)
+
+    optimize_in_blocks(*problem, max_inner_steps=4, block=block, every=every, callback=tell)
+    assert told == sorted(told) and {reached, STEPS - 1} <= set(told) <= set(range(STEPS))
+    assert len(told) > 2 * 2  # more often than the two blocks
 
     def stop(step: int, latents: torch.Tensor) -> None:
         raise KeyboardInterrupt

@@ -24,6 +24,7 @@ GIVEN = {
     "guidance_scale": ("2.5", 2.5),
     "max_inner_steps": ("4", 4),
     "null_text_block": ("1", 1),
+    "null_text_every": ("3", 3),
     "null_text_start": ("caption", "caption"),
     "skip": ("0.25", 0.25),
     "noise_seed": ("5", 5),
