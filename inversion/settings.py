@@ -63,7 +63,7 @@ class InversionSettings:
     )
     null_text_every: int = option(
         2,
-        help="in blocks, every how manieth timestep null-text tunes; those between take the embedding of the one before",
+        help="every how manieth timestep null-text tunes in blocks; those between take the embedding of the one before",
         group="inversion",
         least=1,
         whole=True,

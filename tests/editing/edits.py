@@ -30,7 +30,7 @@ def half(height: int, width: int, *, left: bool) -> np.ndarray:
 
 def edit(editor: Editor, img: Any, caption: str = CAPTION, new: str = NEW, **options: Any) -> EditResult:
     region = options.pop("region", None)
-    # The maps of random weights are noise, which GrabCut may well grow to the whole frame, and no verdict would be good.
+    # The maps of random weights are noise, which GrabCut may well grow to the whole frame, and verdicts are bad.
     plain = {"inversion": "direct", "steps": 3, "refinement": "plain", "attempts": 1}
     inversion, settings = split_settings({**plain, **options})
     return editor.edit(editor.invert(img, caption, inversion, region=region), new, settings)

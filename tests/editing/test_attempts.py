@@ -76,7 +76,7 @@ def test_a_later_attempt_must_be_clearly_better(backbone: Backbone, made: Callab
     assert made(backbone, [(0.2, "faint"), (0.29, "faint")])[0].trust == 0.2
     assert made(backbone, [(0.2, "faint"), (0.31, "faint")])[0].trust == 0.31
     assert made(backbone, [(0.2, "faint"), (0.5, "faint"), (0.55, "faint")], attempts=3)[0].trust == 0.5
-    assert made(backbone, [(0.2, "wide"), (0.2, None)])[0].trouble is None
+    assert made(backbone, [(0.2, "faint"), (0.1, None)])[0].trouble is None
     assert made(backbone, [(NAN, "faint"), (NAN, "faint")])[0].trouble == "faint"
 
 

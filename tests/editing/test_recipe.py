@@ -48,14 +48,15 @@ MANY = {
 
 @one_model
 def test_it_tells_what_is_not_at_its_default(editor: Editor, model_folder: Path) -> None:
-    plain = edit(editor, picture(), inversion="null_text", max_inner_steps=2, refinement="grabcut", steps=2).recipe
-    assert plain == Recipe(CAPTION, NEW, model=str(model_folder), settings={"steps": 2})
+    plain = edit(editor, picture(), inversion="null_text", max_inner_steps=2, steps=2, refinement="grabcut", attempts=2)
+    assert plain.recipe == Recipe(CAPTION, NEW, model=str(model_folder), settings={"steps": 2})
     recipe = edit(editor, picture(), **MANY).recipe
     assert recipe.region == (0, 0, 40, 40)
     assert set(recipe.masks) == {"include_mask", "exclude_mask"}
     given = {name: value for name, value in MANY.items() if not name.endswith("mask")}
     del given["region"], given["inversion"]  # null_text is the default
-    told = {**given, "steps": 3, "refinement": "plain", "protect_words": ["photo"], "self_replace": (0.0, 0.3)}
+    told = {**given, "steps": 3, "refinement": "plain", "attempts": 1}
+    told |= {"protect_words": ["photo"], "self_replace": (0.0, 0.3)}
     assert dict(recipe.settings) == told
 
 
@@ -153,16 +154,16 @@ def test_settings_of_every_inversion_are_told_as_they_were_given(
 ) -> None:
     given = {"inversion": inversion, "steps": 4, "skip": 0.25, "noise_seed": 3, "max_inner_steps": 1}
     trajectory = editor.invert(picture(), CAPTION, **given)
-    told = {name: value for name, value in given.items() if value != "null_text"}
-    first = editor.edit(trajectory, NEW)
+    told = {name: value for name, value in {**given, "attempts": 1}.items() if value != "null_text"}
+    first = editor.edit(trajectory, NEW, attempts=1)
     assert dict(first.recipe.settings) == told
-    plain = editor.edit(editor.invert(picture(), CAPTION, inversion=inversion, steps=2), NEW).recipe
-    assert set(plain.settings) <= {"inversion", "steps"}  # not what the method has chosen of itself
+    plain = editor.edit(editor.invert(picture(), CAPTION, inversion=inversion, steps=2), NEW, attempts=1).recipe
+    assert set(plain.settings) <= {"inversion", "steps", "attempts"}  # not what the method has chosen of itself
     trajectory.save(tmp_path / "rose.safetensors")
-    assert editor.edit(Trajectory.load(tmp_path / "rose.safetensors"), NEW).recipe == first.recipe
+    assert editor.edit(Trajectory.load(tmp_path / "rose.safetensors"), NEW, attempts=1).recipe == first.recipe
     early = dataclasses.replace(trajectory, asked=None, guidance_scale=3.0)
-    assert dict(editor.edit(early, NEW).recipe.settings) == {
-        name: value for name, value in {**told, "guidance_scale": 3.0}.items() if name in EARLY
+    assert dict(editor.edit(early, NEW, attempts=1).recipe.settings) == {
+        name: value for name, value in {**told, "guidance_scale": 3.0}.items() if name in (*EARLY, "attempts")
     }
 
 

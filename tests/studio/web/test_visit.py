@@ -20,7 +20,7 @@ from tests.editing.edits import half, picture
 from tests.studio.web.asked import CAPTION, NEW
 
 QUICK = InversionSettings(inversion="direct", steps=3)
-PLAIN = EditSettings(refinement="plain")
+PLAIN = EditSettings(refinement="plain", attempts=1)
 
 
 def quiet(phase: str, done: int, total: int) -> None: ...
