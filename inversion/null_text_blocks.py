@@ -9,6 +9,7 @@ like embeddings, so that only some of them need be tuned.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -62,9 +63,9 @@ def optimize_in_blocks(
     embeds, kept = start.embeds, []
     at_once = max(1, int(rows_that_fit(backbone, *pivots.shape[-2:]) / ROWS_AT_ONCE))  # each with its gradient
     chosen = range(0, schedule.steps, every)
+    land = landing(backbone, schedule, pivots, condition, start, guidance_scale, chosen)
     for first in range(0, len(chosen), block):
         steps = chosen[first : first + block]
-        land = landing(backbone, schedule, pivots, condition, start, guidance_scale, steps)
         tolerances = torch.tensor([tolerance(i, schedule.steps) for i in steps], device=pivots.device)
         goal, starts = pivots[[i + 1 for i in steps]], embeds.expand(len(steps), -1, -1)
 
@@ -74,7 +75,7 @@ def optimize_in_blocks(
                 reached = max(steps[0], steps[0] + int(done * (end - steps[0])) - 1)
                 callback(reached, pivots[reached + 1 : reached + 2])
 
-        tuned = descend(land, starts, goal, tolerances, max_inner_steps, at_once, told)
+        tuned = descend(partial(land, first=first), starts, goal, tolerances, max_inner_steps, at_once, told)
         told(1.0)
         embeds = tuned.embeds[-1:]
         kept.append(tuned)
@@ -96,8 +97,12 @@ def landing(
     start: Condition,
     guidance_scale: float,
     steps: Sequence[int],
-) -> Land:
-    """Guided steps of a block's timesteps from their pivots, the conditional half of which is worked out once."""
+) -> Callable[..., torch.Tensor]:
+    """Guided steps of some timesteps from their pivots, the conditional half of which is worked out once for all.
+
+    Returns:
+        A `Land`; with `first`, rows are counted from there.
+    """
     latents, device = pivots[list(steps)], pivots.device
     timesteps = torch.tensor([schedule.timesteps[i] for i in steps], device=device)
     reached = torch.tensor([schedule.levels[i + 1] for i in steps], device=device, dtype=torch.float32)
@@ -109,7 +114,8 @@ def landing(
         ]
     cond = Prediction(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def land(embeds: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def land(embeds: torch.Tensor, rows: torch.Tensor, *, first: int = 0) -> torch.Tensor:
+        rows = rows + first
         told = start.expand(len(embeds)).with_embeds(embeds)
         uncond = backbone.predict(latents[rows], timesteps[rows], told)
         guided = guide(uncond, Prediction(*(part[rows] for part in cond)), guidance_scale)
@@ -154,7 +160,8 @@ def descend(
     updates = torch.zeros(len(start), dtype=torch.long, device=start.device)
     rows, embeds, before = torch.arange(len(start), device=start.device), best.clone(), None
     for update in range(max_updates + 1):
-        found, gradient = look(land, embeds, rows, goal, at_once or len(start), with_gradient=update < max_updates)
+        above = tolerance[rows] if update < max_updates else None
+        found, gradient = look(land, embeds, rows, goal, at_once or len(start), above)
         if update == 0:  # later a step may have gone too far, after which a row rests at its best
             check_finite(found, "null-text losses")
         better = found <= losses[rows]
@@ -174,18 +181,31 @@ def descend(
 
 
 def look(
-    land: Land, embeds: torch.Tensor, rows: torch.Tensor, goal: torch.Tensor, at_once: int, *, with_gradient: bool
+    land: Land,
+    embeds: torch.Tensor,
+    rows: torch.Tensor,
+    goal: torch.Tensor,
+    at_once: int,
+    above: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Each row's squared error `(R,)` and, where it is wanted, its gradient `(R, K, D)`."""
+    """Each row's squared error `(R,)` and, unless `above` is None, its gradient `(R, K, D)`.
+
+    Rows that are handed over together have zeros where none of their errors reaches `above`, `(R,)`.
+    """
     losses, gradients = [], []
     for part in torch.arange(len(rows), device=rows.device).split(at_once):
-        tuned = embeds[part].requires_grad_(with_gradient)
-        with torch.set_grad_enabled(with_gradient):
+        tuned = embeds[part].requires_grad_(above is not None)
+        with torch.set_grad_enabled(above is not None):
             errors = (land(tuned, rows[part]) - goal[rows[part]]).square().mean((1, 2, 3))
         losses.append(errors.detach())
-        if with_gradient:
-            gradients += [one / LOSS_SCALE for one in torch.autograd.grad((errors * LOSS_SCALE).sum(), tuned)]
+        if above is not None:
+            gradients.append(_gradient(errors, tuned) if (losses[-1] >= above[part]).any() else torch.zeros_like(tuned))
     return torch.cat(losses), torch.cat(gradients) if gradients else None
+
+
+def _gradient(errors: torch.Tensor, tuned: torch.Tensor) -> torch.Tensor:
+    """Of each row's error, by way of a scale that half precision can hold."""
+    return torch.autograd.grad((errors * LOSS_SCALE).sum(), tuned)[0] / LOSS_SCALE
 
 
 def step_length(

@@ -139,6 +139,15 @@ def test_what_is_handed_over_together_changes_nothing() -> None:
         assert torch.equal(other.updates, found[0].updates)
 
 
+def test_no_gradient_is_worked_out_of_what_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    grad = torch.autograd.grad
+    monkeypatch.setattr("torch.autograd.grad", lambda errors, tuned: asked.append(1) or grad(errors, tuned))
+    sizes, start = torch.tensor([1.0, 1.0]), torch.stack([torch.ones(2, 3), torch.zeros(2, 3)])
+    found = descend(bowls(sizes), start, torch.ones(2, 2, 3, 1), torch.full((2,), 1e-3), 1, at_once=1)
+    assert len(asked) == 1 and found.updates.tolist() == [0, 1]
+
+
 def test_the_best_iterate_is_kept_where_a_step_makes_it_worse() -> None:
     def valley(embeds: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         return (embeds + 50 * embeds.relu() ** 2)[..., None]  # steep beyond 0, where the first step leads
