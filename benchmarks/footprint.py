@@ -115,7 +115,7 @@ def run_edit(backbone: Backbone, steps: int, phase: Callable[[str], AbstractCont
     with phase("invert"):
         trajectory = invert(backbone, view, CAPTION, InversionSettings(inversion="direct", steps=steps))
     with phase("null-text"):
-        invert(backbone, view, CAPTION, InversionSettings(max_inner_steps=1, steps=steps))
+        invert(backbone, view, CAPTION, InversionSettings(max_inner_steps=1, null_text_every=1, steps=steps))
     with phase("edit"):
         source = look_at_source(backbone, trajectory, plans, limit=0)
         sampled = sample_edits(backbone, trajectory, view, plans, source.maps, source_rows=source.rows)
