@@ -84,6 +84,7 @@ def test_ratios_are_of_the_same_photo_and_what_had_to_wait_is_left_out() -> None
 @pytest.mark.usefixtures("unasked")
 def test_eight_later_edits_take_two_rows_a_step_each(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OurWay, "invert", lambda self, photo, text: self.editor.invert(photo, text, steps=2))
+    monkeypatch.setattr("editing.make.make_with_second_thoughts", lambda make, plans: make(plans))
     together, singly = time_eight(make_edit(asked_color="green"), editor)
     assert together.watch.rows["plain"] == singly.watch.rows["plain"] == 8 * 2 * 2
 
