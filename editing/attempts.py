@@ -43,7 +43,7 @@ NEXT: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] = {
 }
 """By what went wrong, see `verdict.trouble_of`, and by the kind of edit: what is tried one after another."""
 
-GAIN = 0.1  # of trust, that a later attempt must bring, since it goes further from the photo
+GAIN = 0.1  # of `worth`, that a later attempt must bring, since it goes further from the photo
 
 
 def make_with_second_thoughts(make: Make, plans: Sequence[EditPlan]) -> list[EditResult]:

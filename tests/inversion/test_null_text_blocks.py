@@ -83,7 +83,7 @@ def test_a_timestep_below_the_tolerance_rests(problem: tuple) -> None:
     assert resting[:3] == [loss < goal for loss, goal in zip(untuned[:3], goals[:3], strict=True)]
 
 
-@pytest.mark.parametrize(("block", "every", "reached"), [(3, 1, 2), (2, 2, 3)])
+@pytest.mark.parametrize(("block", "every", "reached"), [(3, 1, 2), (1, 2, 3)])
 def test_every_update_is_told_so_that_a_run_can_be_ended_between_them(
     problem: tuple, block: int, every: int, reached: int
 ) -> None:
@@ -94,7 +94,7 @@ def test_every_update_is_told_so_that_a_run_can_be_ended_between_them(
 
     optimize_in_blocks(*problem, max_inner_steps=4, block=block, every=every, callback=tell)
     assert told == sorted(told) and {reached, STEPS - 1} <= set(told) <= set(range(STEPS))
-    assert len(told) > 2 * 2  # more often than the two blocks
+    assert len(told) > 2 * 3  # more often than there are blocks
 
     def stop(step: int, latents: torch.Tensor) -> None:
         raise KeyboardInterrupt
