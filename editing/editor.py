@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -18,11 +19,11 @@ from editing.generated import generate
 from editing.make import make_edits
 from editing.maps import MAP_LEVELS, look_for_words
 from editing.place import Place
-from editing.plan import EditPlan, plan_edit
+from editing.plan import plan_edit
 from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.settings import EditSettings, settings_for_each, with_options
-from editing.source import Source, look_at_source, look_at_words, look_for_more
+from editing.source import Source, look_at_source, look_at_words
 from editing.views import look_again
 from inversion.invert import check_kept, invert
 from inversion.progress import Callback, Progress, progress_of
@@ -185,7 +186,8 @@ class Editor:
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
             told = self._told(progress)
-            source = self._source_of(trajectory, some, told)
+            look = partial(look_at_source, self.backbone, trajectory, some, limit=self._bytes_kept, progress=told)
+            source = self._source_of(trajectory, look)
             results += make_edits(self.backbone, trajectory, view, some, source, told)
         return results
 
@@ -219,12 +221,8 @@ class Editor:
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
-        with self._lock:
-            kept = self._sources.get(trajectory)
-        if kept is None:  # the rest is looked at when there is an edit
-            kept = look_at_words(self.backbone, trajectory)
-            self._remember(self._sources, trajectory, kept, SOURCES_KEPT)
-        place = Place(plan, kept.maps, view, kept.outlines)
+        source = self._source_of(trajectory, lambda known: known or look_at_words(self.backbone, trajectory))
+        place = Place(plan, source.maps, view, source.outlines)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def propose(
@@ -243,16 +241,13 @@ class Editor:
         with self._lock:
             self._sources.pop(trajectory, None)
 
-    def _source_of(self, trajectory: Trajectory, plans: Sequence[EditPlan], told: Progress) -> Source:
-        """What was found out for edits of this trajectory before, or is now."""
+    def _source_of(self, trajectory: Trajectory, look: Callable[[Source | None], Source]) -> Source:
+        """What `look` makes of that which was found out of this trajectory before, if anything was."""
         with self._lock:
-            kept = self._sources.get(trajectory)
-        if kept is None:
-            kept = look_at_source(self.backbone, trajectory, plans, limit=self._bytes_kept, progress=told)
-        else:
-            kept = look_for_more(self.backbone, trajectory, kept, plans, limit=self._bytes_kept, progress=told)
-        self._remember(self._sources, trajectory, kept, SOURCES_KEPT)
-        return kept
+            known = self._sources.get(trajectory)
+        source = look(known)
+        self._remember(self._sources, trajectory, source, SOURCES_KEPT)
+        return source
 
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""

@@ -61,6 +61,7 @@ def look_at_source(
     backbone: Backbone,
     trajectory: Trajectory,
     plans: Sequence[EditPlan],
+    known: Source | None = None,
     *,
     limit: float | None = None,
     progress: Progress | None = None,
@@ -71,38 +72,26 @@ def look_at_source(
         backbone: The model.
         trajectory: Of the photo.
         plans: Of edits that are alike in `control` and `exact`.
+        known: What was found out before; it comes back itself where these edits need no more.
         limit: Bytes that the source's rows may take; None is a quarter of the memory that is free.
         progress: Told of the steps that are looked at.
     """
     needs = _needs(backbone, trajectory, plans, limit)
     if needs is None:
-        return look_at_words(backbone, trajectory)
-    mapped = trajectory.spread_steps(MAP_LEVELS)
-    looked, rows = _look(backbone, trajectory, needs, limit, mapped, progress)
-    maps = join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:]))
-    return Source(maps, rows, _drawn(backbone, trajectory))
+        return known or look_at_words(backbone, trajectory)
+    if known is None:
+        mapped = trajectory.spread_steps(MAP_LEVELS)
+        looked, rows = _look(backbone, trajectory, needs, limit, mapped, progress)
+        maps = join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:]))
+        return Source(maps, rows, _drawn(backbone, trajectory))
+    if known.rows is None or not known.rows.serve(needs):
+        known = replace(known, rows=_look(backbone, trajectory, needs, limit, (), progress)[1])
+    return known
 
 
 def look_at_words(backbone: Backbone, trajectory: Trajectory) -> Source:
     """The source without its rows: where the words are, at some of the steps."""
     return Source(look_for_words(backbone, trajectory), None, _drawn(backbone, trajectory))
-
-
-def look_for_more(
-    backbone: Backbone,
-    trajectory: Trajectory,
-    source: Source,
-    plans: Sequence[EditPlan],
-    *,
-    limit: float | None = None,
-    progress: Progress | None = None,
-) -> Source:
-    """The same with the rows that these edits need, where others were looked at before."""
-    needs = _needs(backbone, trajectory, plans, limit)
-    if needs is None or (source.rows is not None and source.rows.serve(needs)):
-        return source
-    _, rows = _look(backbone, trajectory, needs, limit, (), progress)
-    return replace(source, rows=rows)
 
 
 def draw_unedited(backbone: Backbone, trajectory: Trajectory) -> Drawn:

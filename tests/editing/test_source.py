@@ -18,7 +18,7 @@ from editing.maps import look_for_words
 from editing.plan import EditPlan, plan_edit
 from editing.sample import Sampled, sample_edits
 from editing.settings import EditSettings
-from editing.source import look_at_source, look_for_more
+from editing.source import look_at_source
 from editing.source_rows import SourceRows, look_at_rows, needs_of
 from editing.views import look_again
 from inversion.trajectory import Trajectory
@@ -103,7 +103,7 @@ def test_a_source_that_is_sampled_or_coupled_runs_along(backbone: Backbone, meth
     trajectory, asked = invert(backbone, method), plan(backbone, **settings)
     source = look_at_source(backbone, trajectory, [asked])
     assert source.rows is None
-    assert look_for_more(backbone, trajectory, source, [asked]) is source
+    assert look_at_source(backbone, trajectory, [asked], source) is source
     edited, rows = sample(backbone, trajectory, asked, look(backbone, trajectory, asked))
     plain, of_plain = sample(backbone, trajectory, asked)
     assert rows == of_plain
@@ -137,8 +137,8 @@ def test_rows_do_not_depend_on_what_else_is_kept(backbone: Backbone) -> None:
 def test_another_control_looks_for_more(backbone: Backbone) -> None:
     trajectory, mutual, replace = invert(backbone), plan(backbone, control="mutual"), plan(backbone, control="replace")
     first = look_at_source(backbone, trajectory, [mutual])
-    assert look_for_more(backbone, trajectory, first, [mutual]) is first
-    more = look_for_more(backbone, trajectory, first, [replace])
+    assert look_at_source(backbone, trajectory, [mutual], first) is first
+    more = look_at_source(backbone, trajectory, [replace], first)
     assert more.maps is first.maps and more.rows is not None
     _, rows = sample(backbone, trajectory, replace, more.rows)
     assert rows == 2 * STEPS
