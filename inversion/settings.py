@@ -54,7 +54,7 @@ class InversionSettings:
         whole=True,
     )
     null_text_block: int = option(
-        3,
+        2,
         help="timesteps that null-text tunes at once, each from its own latents of the inversion; 1 is one after "
         "another along guided sampling's own path, as published, which is what `exact=False` wants",
         group="inversion",
@@ -62,7 +62,7 @@ class InversionSettings:
         whole=True,
     )
     null_text_every: int = option(
-        3,
+        7,
         help="every how manieth timestep null-text tunes in blocks; those between take the embedding of the one before",
         group="inversion",
         least=1,
