@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from editing.kind import POLICY, fill_in
@@ -47,34 +49,59 @@ GAIN = 0.1  # of `worth`, that a later attempt must bring, since it goes further
 
 
 def make_with_second_thoughts(make: Make, plans: Sequence[EditPlan]) -> list[EditResult]:
-    """The best attempt at each of a batch of edits; those that need no other are made once, all together.
+    """The best attempt at each of a batch of edits; those that need another one are made again together.
 
     Only settings of the edit change from one attempt to the next, so that the inversion serves them all.
     """
-    firsts = make(plans)
-    return [
-        first if plan.settings.attempts == 1 else _best(make, plan, first)
-        for plan, first in zip(plans, firsts, strict=True)
-    ]
+    edits = [Tries(plan, [first]) for plan, first in zip(plans, make(plans), strict=True)]
+    while again := [(edit, plan) for edit in edits if (plan := edit.next_plan())]:
+        again.sort(key=lambda one: one[1].settings.control)
+        for _, alike in groupby(again, lambda one: one[1].settings.control):
+            some, next_plans = zip(*alike, strict=True)
+            for edit, result in zip(some, make(next_plans), strict=True):
+                edit.results.append(result)
+    return [edit.best() for edit in edits]
 
 
-def _best(make: Make, plan: EditPlan, first: EditResult) -> EditResult:
-    changes: list[Mapping[str, Any]] = [{}]
-    results = [first]
-    tried = {_acting(plan.settings)}
-    for change in _to_try(plan, first):
-        settings = fill_in(plan.asked, {**POLICY.get(plan.kind, {}), **change})
-        if len(results) == plan.settings.attempts or results[-1].trouble is None:
-            break
-        if _acting(settings) in tried:  # what would change was set by hand, or does nothing here
-            continue
-        tried.add(_acting(settings))
-        changes.append(change)
-        results += make([_once(plan, settings)])
-    attempts = tuple(
-        Attempt(dict(change), result.metrics, result.warnings) for change, result in zip(changes, results, strict=True)
-    )
-    return dataclasses.replace(best_of(results), attempts=attempts)
+@dataclass(eq=False)
+class Tries:
+    """The attempts at one edit.
+
+    Attributes:
+        plan: Of the first.
+        results: Of those that were made.
+        changes: What each of them changed of the settings.
+    """
+
+    plan: EditPlan
+    results: list[EditResult]
+    changes: list[Mapping[str, Any]] = field(default_factory=lambda: [{}])
+
+    def __post_init__(self) -> None:
+        self._left = iter(_to_try(self.plan, self.results[0]))
+        self._tried = {_acting(self.plan.settings)}
+
+    def next_plan(self) -> EditPlan | None:
+        """Of another attempt; None where the last one has no trouble, or no more are allowed, or left."""
+        if len(self.results) == self.plan.settings.attempts or self.results[-1].trouble is None:
+            return None
+        for change in self._left:
+            settings = fill_in(self.plan.asked, {**POLICY.get(self.plan.kind, {}), **change})
+            if _acting(settings) not in self._tried:  # else what would change was set by hand, or does nothing here
+                self._tried.add(_acting(settings))
+                self.changes.append(change)
+                return _once(self.plan, settings)
+        return None
+
+    def best(self) -> EditResult:
+        """The best of the attempts, with what all of them came to; one that was to stay alone just as it is."""
+        if self.plan.settings.attempts == 1:
+            return self.results[0]
+        attempts = tuple(
+            Attempt(dict(change), result.metrics, result.warnings)
+            for change, result in zip(self.changes, self.results, strict=True)
+        )
+        return dataclasses.replace(best_of(self.results), attempts=attempts)
 
 
 def _to_try(plan: EditPlan, first: EditResult) -> Sequence[Mapping[str, Any]]:

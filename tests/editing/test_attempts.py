@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backbones.backbone import Backbone
@@ -137,19 +138,31 @@ def test_its_recipe_makes_the_chosen_attempt_again(
     assert result.drawn.tobytes() != edit(editor, picture(), mask_threshold=0.5).drawn.tobytes()
 
 
-def test_a_batch_is_sampled_together_first(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "NEXT", {"empty": {"default": ({"emphasis": 4.0},)}})
+def test_those_that_need_another_attempt_are_made_again_together(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = {"default": ({"emphasis": 4.0}, {"control": "refine"})}
+    monkeypatch.setattr(attempts, "NEXT", {"empty": tried, "wide": {"default": ()}})
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=3)
     plain = EditSettings(refinement="plain", mask_threshold=0.5, attempts=1)
-    none = EditSettings(blend_words=(), attempts=2)
-    batches: list[int] = []
+    twice = EditSettings(blend_words=(), attempts=2)
+    thrice = EditSettings(blend_words=(), emphasis=1.5, attempts=3)  # set by hand, so that the control is tried at once
+    batches: list[list[tuple[str, float]]] = []
     sample = making.sample_edits
 
     def counted(*args: Any, **options: Any) -> Any:
-        batches.append(len(args[3]))
+        batches.append([(plan.settings.control, plan.settings.emphasis) for plan in args[3]])
         return sample(*args, **options)
 
     monkeypatch.setattr(making, "sample_edits", counted)
-    one, other = editor.edit_many(trajectory, [NEW, NEW], [plain, none])
-    assert batches == [2, 1]
-    assert one.attempts == () and len(other.attempts) == 2
+    results = editor.edit_many(trajectory, [NEW] * 4, [twice, plain, thrice, twice])
+    assert [[one.changes for one in result.attempts] for result in results] == [
+        [{}, {"emphasis": 4.0}],
+        [],
+        [{}, {"control": "refine"}],
+        [{}, {"emphasis": 4.0}],
+    ]
+    first = [("replace", plain.emphasis), ("replace", plain.emphasis), ("replace", 1.5), ("replace", plain.emphasis)]
+    assert batches == [first, [("refine", 1.5)], [("replace", 4.0)] * 2]
+    alone = editor.edit(trajectory, NEW, twice)
+    assert np.abs(np.asarray(alone.drawn, int) - np.asarray(results[3].drawn, int)).max() <= 1
