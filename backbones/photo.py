@@ -18,8 +18,6 @@ from PIL import Image, ImageCms
 from backbones.errors import EditRealError
 from backbones.exif import read_exif, turn_upright, upright_exif
 
-PhotoSource = str | Path | Image.Image | np.ndarray
-
 MAX_PIXELS = 50_000_000
 """Largest photo that is decoded unless told otherwise: a small file can claim a size that fills the memory."""
 
@@ -66,6 +64,9 @@ class Photo:
         return digest.hexdigest()
 
 
+PhotoSource = str | Path | Image.Image | np.ndarray | Photo
+
+
 def open_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """Read a photo as upright 8-bit RGB. The source is never changed.
 
@@ -73,8 +74,9 @@ def open_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS) -> Photo:
     16-bit colour files are reduced to 8 bits by Pillow's reader.
 
     Args:
-        source: A path; an image in any of Pillow's modes, where I holds 0..65535 and F holds 0..1; or an array
-            `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`: uint8, uint16, or float in [0, 1].
+        source: A path; an image in any of Pillow's modes, where I holds 0..65535 and F holds 0..1; an array `(H, W)`,
+            `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`: uint8, uint16, or float in [0, 1]; or a photo that was read before,
+            which comes back itself.
         max_pixels: Larger photos are refused before they are decoded.
 
     Raises:
@@ -85,6 +87,8 @@ def open_photo(source: PhotoSource, *, max_pixels: int = MAX_PIXELS) -> Photo:
         >>> photo.size
         (640, 427)
     """
+    if isinstance(source, Photo):
+        return source
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
     if isinstance(source, Image.Image):

@@ -38,6 +38,7 @@ PUBLISHED: dict[str, Any] = {
     "blend_start": 0.2,
     "cell_share": 1.0,
     "exact": False,
+    "attempts": 1,
 }
 """Prompt-to-Prompt's settings in the published evaluation on PIE-Bench (Ju et al., ICLR 2024).
 

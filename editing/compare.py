@@ -164,7 +164,7 @@ class Comparison:
 
 
 def compare_with_inpainting(
-    img: PhotoSource | Photo,
+    img: PhotoSource,
     caption: str,
     new_caption: str,
     *,
@@ -204,7 +204,7 @@ def compare_with_inpainting(
     """
     inversion, edit_settings = split_settings(settings)
     choices = _inpaint_settings(inversion, edit_settings, seed)
-    photo = img if isinstance(img, Photo) else open_photo(img)
+    photo = open_photo(img)
     given = None if mask is None else read_mask(mask, photo.size)
     if given is not None:
         check_mask_in_region(given, photo.size, region)

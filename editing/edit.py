@@ -34,7 +34,7 @@ def edit_real(
     """Edit a photo by changing its caption; what the words do not change stays exactly as it was.
 
     Args:
-        img: A path, a PIL image or an array `(H, W[, channels])`. It is never modified.
+        img: A path, a PIL image, an array `(H, W[, channels])`, or what `open_photo` gives. It is never modified.
         caption: What the photo shows.
         new_caption: What it should show.
         model: `bundled`, a folder in diffusers' layout, a `.safetensors` file, a Hugging Face hub id, or a pipeline of
@@ -62,5 +62,5 @@ def edit_real(
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
     source = look_at_source(backbone, trajectory, [plan], progress=told)  # 5. where the words are, what is to stay
-    # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, if that is asked for
+    # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, as `attempts` allows
     return make_edits(backbone, trajectory, view, [plan], source, told)[0]

@@ -97,7 +97,7 @@ class Editor:
 
     def invert(
         self,
-        img: PhotoSource | Photo,
+        img: PhotoSource,
         caption: str,
         settings: InversionSettings | None = None,
         *,
@@ -108,7 +108,7 @@ class Editor:
         """Photo -> view -> trajectory. `options` are fields of `InversionSettings`."""
         check_caption(caption, "caption")
         choice = with_options(settings or InversionSettings(), options)
-        photo = img if isinstance(img, Photo) else open_photo(img)
+        photo = open_photo(img)
         view = look_at(self.backbone, photo, region)
         self._remember(self._photos, photo.pixel_hash, photo, PHOTOS_KEPT)
         return invert(self.backbone, view, caption, choice, self._told(progress))
@@ -135,7 +135,7 @@ class Editor:
         new_caption: str,
         settings: EditSettings | None = None,
         *,
-        photo: PhotoSource | Photo | None = None,
+        photo: PhotoSource | None = None,
         progress: bool | Callback | Progress | None = None,
         **options: Any,
     ) -> EditResult:
@@ -158,7 +158,7 @@ class Editor:
         new_captions: Sequence[str],
         settings: EditSettings | Sequence[EditSettings] | None = None,
         *,
-        photo: PhotoSource | Photo | None = None,
+        photo: PhotoSource | None = None,
         batch: int | None = None,
         progress: bool | Callback | Progress | None = None,
         **options: Any,
@@ -197,7 +197,7 @@ class Editor:
         new_caption: str,
         settings: EditSettings | None = None,
         *,
-        photo: PhotoSource | Photo | None = None,
+        photo: PhotoSource | None = None,
         **options: Any,
     ) -> Image.Image:
         """Where an edit would begin, before any of it is sampled: L, the photo's size; 0 is untouched.
@@ -226,10 +226,10 @@ class Editor:
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def propose(
-        self, img: PhotoSource | Photo, *, region: tuple[int, int, int, int] | None = None, **options: Any
+        self, img: PhotoSource, *, region: tuple[int, int, int, int] | None = None, **options: Any
     ) -> Proposal | None:
         """A caption of the model's own words for a photo, where it lists them and one helps; see `propose_caption`."""
-        photo = img if isinstance(img, Photo) else open_photo(img)
+        photo = open_photo(img)
         return propose_caption(self.backbone, look_at(self.backbone, photo, region), **options)
 
     def attention(self, trajectory: Trajectory, levels: int = MAP_LEVELS) -> AttentionMaps:
@@ -249,12 +249,12 @@ class Editor:
         self._remember(self._sources, trajectory, source, SOURCES_KEPT)
         return source
 
-    def _view_of(self, trajectory: Trajectory, photo: PhotoSource | Photo | None) -> View:
+    def _view_of(self, trajectory: Trajectory, photo: PhotoSource | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""
         trajectory.check_valid_for(fingerprint=self.backbone.fingerprint, dtype=self.backbone.dtype_name)
         check_kept(trajectory)
         if photo is not None:
-            return look_again(trajectory, photo if isinstance(photo, Photo) else open_photo(photo))
+            return look_again(trajectory, open_photo(photo))
         with self._lock:
             kept = self._photos.get(trajectory.pixel_hash)
         if kept is None:

@@ -77,7 +77,7 @@ def inpaint_real(
     """Draw the masked part of a photo anew; what the mask leaves black stays exactly as it was.
 
     Args:
-        img: A path, a PIL image or an array `(H, W[, channels])`. It is never modified.
+        img: A path, a PIL image, an array `(H, W[, channels])`, or what `open_photo` gives. It is never modified.
         caption: What the result should show; `telea` knows no words and ignores it.
         mask: A picture of the photo's size: white is drawn anew.
         method: `blended` works with any model that edits do; `pipeline` needs one that was trained to inpaint;

@@ -17,7 +17,7 @@ def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     panels = []
     for name, inversion in (("draft", "none"), ("edit-friendly", "edit_friendly")):
         trajectory = editor.invert(photo, CAPTION, inversion=inversion, steps=steps, noise_seed=1)
-        result = editor.edit(trajectory, NEW)
+        result = editor.edit(trajectory, NEW, attempts=1)
         panels += [(name, result.image), (f"{name}, mask", result.mask)]
     draw_strip([("photo", result.photo.image), *panels], NEW).save(out / "draft.png")
 

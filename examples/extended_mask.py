@@ -1,4 +1,4 @@
-"""Extend the automatic mask, protect a part of the photo, and protect a word."""
+"""Extend the automatic mask, and protect a part of the photo."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     }
     panels = []
     for name, options in variants.items():
-        result = editor.edit(trajectory, "a photo of a pink flower", **options)
+        result = editor.edit(trajectory, "a photo of a pink flower", attempts=1, **options)
         panels += [(f"{name}: mask", overlay_mask(result.photo.image, result.mask)), (name, result.image)]
     draw_sheet(panels, "the same edit under three masks").save(out / "extended_mask.png")
 

@@ -15,7 +15,7 @@ def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     out.mkdir(parents=True, exist_ok=True)
     editor = Editor(load_backbone("bundled"), progress=True)
     trajectory = editor.invert(load_sample_image("flower.jpg"), "a photo of an orange flower", steps=steps)
-    settings = [EditSettings(reweight={"pink": weight}) for weight in WEIGHTS]
+    settings = [EditSettings(reweight={"pink": weight}, attempts=1) for weight in WEIGHTS]
     results = editor.edit_many(trajectory, ["a photo of a pink flower"] * len(WEIGHTS), settings)
     panels = [(f"pink x {w:g}", result.image) for w, result in zip(WEIGHTS, results, strict=True)]
     draw_strip(panels, "a photo of a pink flower, the weight of “pink” swept").save(out / "fader.png")

@@ -34,11 +34,13 @@ def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     editor = Editor(load_backbone("bundled"), progress=True)
     trajectory = editor.invert(load_sample_image("flower.jpg"), CAPTION, inversion="direct", steps=steps)
 
-    mended = editor.edit_many(trajectory, [WHITE] * len(MENDED), [EditSettings(**one) for one in MENDED.values()])
+    mended = editor.edit_many(
+        trajectory, [WHITE] * len(MENDED), [EditSettings(attempts=1, **one) for one in MENDED.values()]
+    )
     draw(dict(zip(MENDED, mended, strict=True)), f"{CAPTION}  →  {WHITE}", out / "mend_an_edit.jpg")
 
     captions, options = zip(*NOT_MENDED.values(), strict=True)
-    kept = editor.edit_many(trajectory, captions, [EditSettings(**one) for one in options])
+    kept = editor.edit_many(trajectory, captions, [EditSettings(attempts=1, **one) for one in options])
     draw(dict(zip(NOT_MENDED, kept, strict=True)), "what no setting mends", out / "not_mended.jpg")
 
 

@@ -4,8 +4,7 @@
 
 `--model` takes a folder in diffusers' layout, a single .safetensors file, or a hub id such as
 stable-diffusion-v1-5/stable-diffusion-v1-5, of any family that docs/models.md lists.
-Negative-prompt inversion is the quick one; null-text, the default of `edit_real`, follows guidance more closely and
-takes longer.
+Negative-prompt inversion is the quick one; null-text, the default of `edit_real`, takes a little longer.
 """
 
 from pathlib import Path

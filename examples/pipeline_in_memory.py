@@ -1,6 +1,6 @@
 """Edit with a pipeline of diffusers that is in memory already, and a LoRA on it.
 
-    python examples/pipeline_in_memory.py out/examples --model FOLDER_OR_HUB_ID --lora FILE
+    python examples/pipeline_in_memory.py --out out/examples --model FOLDER_OR_HUB_ID --lora FILE
 
 Whatever is in the pipeline takes part: LoRAs, textual inversions, other schedulers. Without options the bundled model
 is taken, which is a pipeline of diffusers like others.

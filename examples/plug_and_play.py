@@ -21,7 +21,7 @@ def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
     feature_sheet(editor, trajectory, photo).save(out / "features.png")
     panels = [("photo", photo.image), ("the photo as the model has it", photo.image.resize((96, 64)))]
     for name, control in CONTROLS.items():
-        for result in editor.edit_many(trajectory, CAPTIONS, control=control):
+        for result in editor.edit_many(trajectory, CAPTIONS, control=control, attempts=1):
             new = result.settings["new_caption"].removeprefix("a photo of ")
             panels += [(f"{name}, {new}", result.image), (f"{name}, {new}, as drawn", result.drawn)]
     draw_sheet(panels, trajectory.caption, columns=2).save(out / "plug_and_play.png")

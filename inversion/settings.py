@@ -63,7 +63,7 @@ class InversionSettings:
     )
     null_text_every: int = option(
         7,
-        help="every how manieth timestep null-text tunes in blocks; those between take the embedding of the one before",
+        help="in blocks, null-text tunes one timestep of so many; those that follow take its embedding",
         group="inversion",
         least=1,
         whole=True,
