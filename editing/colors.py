@@ -39,22 +39,23 @@ def color_named(word: str) -> str | None:
     return name if name in PROTOTYPES else None
 
 
-def has_color(pixels: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Which pixels are nearer to one of the named colours than to any other, in CIELAB, `(N,)` bool.
+def share_of_color(pixels: np.ndarray, names: Sequence[str]) -> float:
+    """Which share of the pixels is nearer to one of the named colours than to any other, in CIELAB.
 
     Args:
         pixels: `(N, 3)` uint8.
         names: Keys of `PROTOTYPES`.
+
+    Returns:
+        In [0, 1]; NaN where there are no pixels.
     """
+    if not len(pixels):
+        return float("nan")
     known = [(name, color) for name, colors in PROTOTYPES.items() for color in colors]
     typical = to_lab(np.array([color for _, color in known], np.uint8))
     distances = ((to_lab(pixels)[:, None] - typical) ** 2).sum(-1)
-    return np.isin(distances.argmin(1), [i for i, (name, _) in enumerate(known) if name in names])
-
-
-def share_of_color(pixels: np.ndarray, names: Sequence[str]) -> float:
-    """Which share of the pixels has one of the named colours, in [0, 1], see `has_color`; NaN where there are none."""
-    return float(has_color(pixels, names).mean()) if len(pixels) else float("nan")
+    nearest = distances.argmin(1)
+    return float(np.isin(nearest, [i for i, (name, _) in enumerate(known) if name in names]).mean())
 
 
 def to_lab(pixels: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -13,10 +13,10 @@ from PIL import Image
 
 from backbones.backbone import Backbone
 from backbones.pixels import to_pixels
-from backbones.text import Caption, Word
+from backbones.text import Word
 from backbones.view import View
-from editing.align import Alignment, head_of, is_color, new_colors, new_words
-from editing.colors import color_named, has_color, share_of_color
+from editing.align import Alignment, new_colors, new_words
+from editing.colors import color_named, share_of_color
 from editing.plan import EditPlan
 from editing.witness import gain, noise_errors
 from masks.aggregate import AttentionMaps, normalize, word_heat
@@ -62,7 +62,6 @@ def read_signs(
         **of_the_mask(mask),
         **of_the_map(maps, words, plan.settings.mask_spread, share),
         **of_the_color(plan.alignment, photo, result, mask),
-        **of_the_old_color(plan.alignment.source, words, photo, mask),
         **of_the_detail(drawn, source, working_mask),
     }
 
@@ -139,49 +138,13 @@ def of_the_color(alignment: Alignment, photo: np.ndarray, result: np.ndarray, ma
         `asked_color` in the result and `asked_color_before` in the photo; NaN where no colour is asked for, or nothing
         is masked.
     """
-    named = _named(new_colors(alignment))
+    named = [color for word in new_colors(alignment) for part in word.key.split("-") if (color := color_named(part))]
     inside = np.flatnonzero(mask > 127)
     if not named or not len(inside):
         return {"asked_color": math.nan, "asked_color_before": math.nan}
     inside = inside[:: math.ceil(len(inside) / MOST_PIXELS)]
     after, before = (100 * share_of_color(image.reshape(-1, 3)[inside], named) for image in (result, photo))
     return {"asked_color": after, "asked_color_before": before}
-
-
-def of_the_old_color(caption: Caption, words: Sequence[Word], photo: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """How the mask agrees with the colour that the old caption gives to what is edited.
-
-    Args:
-        caption: The old one.
-        words: That say where the edit takes place.
-        photo: `(H, W, 3)` uint8.
-        mask: `(H, W)` uint8.
-
-    Returns:
-        `old_color`, the per cent of what was masked that has the colour in the photo, less where the mask took the
-        ground; `old_color_found`, the per cent of the photo's pixels of that colour which the mask holds, less where it
-        left out some. NaN where the caption says no colour, or nothing is masked.
-    """
-    named = _named(
-        word
-        for k, word in enumerate(caption.words)
-        if is_color(caption, k) and (word in words or caption.words[head_of(caption, k)] in words)
-    )
-    every = math.ceil(mask.size / MOST_PIXELS)
-    inside, pixels = mask.reshape(-1)[::every] > 127, photo.reshape(-1, 3)[::every]
-    if not named or not inside.any():
-        return {"old_color": math.nan, "old_color_found": math.nan}
-    of_color = has_color(pixels, named)
-    both = float((inside & of_color).sum())
-    return {
-        "old_color": 100 * both / float(inside.sum()),
-        "old_color_found": 100 * both / float(of_color.sum()) if of_color.any() else math.nan,
-    }
-
-
-def _named(words: Iterable[Word]) -> list[str]:
-    """The basic colours that words stand for, several with hyphens each."""
-    return [color for word in words for part in word.key.split("-") if (color := color_named(part))]
 
 
 def of_the_detail(drawn: np.ndarray, source: np.ndarray, mask: np.ndarray) -> dict[str, float]:

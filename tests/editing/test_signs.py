@@ -13,14 +13,13 @@ from transformers import CLIPTokenizer
 from backbones.text import parse_caption
 from editing.align import Alignment, align_captions
 from editing.editor import Editor
-from editing.signs import of_the_color, of_the_detail, of_the_map, of_the_mask, of_the_old_color
+from editing.signs import of_the_color, of_the_detail, of_the_map, of_the_mask
 from masks.aggregate import AttentionMaps
 from tests.editing.edits import edit, half, picture
 
 SIGNS = {
     *("seen", "seen_early", "asks_thing", "thing_seen", "thing_seen_early"),
     *("one_thing", "stands_out", "beyond_map", "asked_color", "asked_color_before", "detail"),
-    *("old_color", "old_color_found"),
 }
 
 
@@ -74,25 +73,6 @@ def test_the_asked_colour_is_counted_where_the_mask_is(tokenizer: CLIPTokenizer)
     assert all(math.isnan(value) for value in of_the_color(thing, red, result, mask).values())
 
 
-def test_a_mask_of_the_ground_lacks_the_old_colour_and_one_of_a_part_leaves_some_out(tokenizer: CLIPTokenizer) -> None:
-    photo = np.full((32, 32, 3), (40, 150, 50), np.uint8)
-    photo[:, :16] = (200, 30, 40)
-    caption = parse_caption(tokenizer, "a red rose on a green ground")
-    rose, ground = ([word for word in caption.words if word.key == key] for key in ("rose", "ground"))
-    thing, part, all_of_it = (
-        blobs((0, 0, 32, 16), side=32),
-        blobs((0, 0, 32, 8), side=32),
-        blobs((0, 0, 32, 32), side=32),
-    )
-    assert of_the_old_color(caption, rose, photo, thing) == {"old_color": 100, "old_color_found": 100}
-    assert of_the_old_color(caption, rose, photo, part) == {"old_color": 100, "old_color_found": 50}
-    assert of_the_old_color(caption, rose, photo, all_of_it) == {"old_color": 50, "old_color_found": 100}
-    assert of_the_old_color(caption, ground, photo, thing) == {"old_color": 0, "old_color_found": 0}
-    plain = parse_caption(tokenizer, "a rose")
-    for words, mask in ((plain.words, thing), (caption.words, blobs(side=32)), ((), thing)):
-        assert all(math.isnan(value) for value in of_the_old_color(plain, words, photo, mask).values())
-
-
 def test_a_smear_has_less_detail() -> None:
     source = picture(64, 64) / 255
     smear = cv2.GaussianBlur(source, (0, 0), 3)
@@ -107,12 +87,7 @@ def test_a_smear_has_less_detail() -> None:
 def test_an_edit_has_them_all(editor: Editor) -> None:
     found = edit(editor, picture(), mask_threshold=0.5).metrics
     assert found.keys() >= SIGNS
-    inapplicable = {
-        "asked_color",
-        "asked_color_before",
-        "old_color_found",
-    }  # the new caption adds no colour; nothing is red
-    assert {name for name in SIGNS if math.isnan(found[name])} == inapplicable
+    assert {name for name in SIGNS if math.isnan(found[name])} == {"asked_color", "asked_color_before"}
     nothing = edit(editor, picture(), new="a photo of a red rose").metrics
     assert math.isnan(nothing["seen"]) and math.isnan(nothing["seen_early"])
     painted = edit(editor, picture(), include_mask=half(48, 40, left=True)).metrics
