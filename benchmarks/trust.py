@@ -1,7 +1,7 @@
 r"""Fit the trust in an edit to the judgement of those who know the answer, and check it on edits of other photos.
 
     python -m benchmarks.quality --photos ... --edits work/train-edits.json --out work/train --method edit-real \
-        --set "emphasis=1" --set "self_replace=0.8"
+        --set "attempts=1" --set "attempts=1 self_replace=0.2 emphasis=3"
     python -m benchmarks.quality --photos ... --out work/test --method edit-real
     python -m benchmarks.trust --train work/train/quality.csv --test work/test/quality.csv --out work/trust
 
