@@ -339,6 +339,7 @@ def test_photos_read_by_many_threads_leave_the_warnings_as_they_were(tmp_path: P
     assert sizes == [(300, 300)] * 64
     assert warnings.filters == before
 
+
 def test_a_photo_that_was_read_comes_back_itself() -> None:
     photo = open_photo(np.zeros((8, 10, 3), np.uint8))
     assert open_photo(photo) is photo
