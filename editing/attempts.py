@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -78,7 +78,7 @@ class Tries:
     changes: list[Mapping[str, Any]] = field(default_factory=lambda: [{}])
 
     def __post_init__(self) -> None:
-        self._left = iter(_to_try(self.plan, self.results[0]))
+        self._left = _to_try(self.plan, self.results[0])
         self._tried = {_acting(self.plan.settings)}
 
     def next_plan(self) -> EditPlan | None:
@@ -104,12 +104,12 @@ class Tries:
         return dataclasses.replace(best_of(self.results), attempts=attempts)
 
 
-def _to_try(plan: EditPlan, first: EditResult) -> Sequence[Mapping[str, Any]]:
+def _to_try(plan: EditPlan, first: EditResult) -> Iterator[Mapping[str, Any]]:
     """What is tried next, by what went wrong first."""
     if first.trouble is None or (plan.alignment.changes_nothing and not plan.settings.reweight):
-        return ()
+        return
     by_kind = NEXT[first.trouble]
-    return by_kind.get(plan.kind, by_kind["default"])
+    yield from by_kind.get(plan.kind, by_kind["default"])
 
 
 def _acting(settings: EditSettings) -> EditSettings:
