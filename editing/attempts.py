@@ -6,9 +6,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any
 
+from editing.batches import in_batches
 from editing.kind import POLICY, fill_in
 from editing.plan import EditPlan
 from editing.result import Attempt, EditResult
@@ -55,11 +55,10 @@ def make_with_second_thoughts(make: Make, plans: Sequence[EditPlan]) -> list[Edi
     """
     edits = [Tries(plan, [first]) for plan, first in zip(plans, make(plans), strict=True)]
     while again := [(edit, plan) for edit in edits if (plan := edit.next_plan())]:
-        again.sort(key=lambda one: one[1].settings.control)
-        for _, alike in groupby(again, lambda one: one[1].settings.control):
-            some, next_plans = zip(*alike, strict=True)
-            for edit, result in zip(some, make(next_plans), strict=True):
-                edit.results.append(result)
+        some, next_plans = zip(*sorted(again, key=lambda one: one[1].settings.control), strict=True)
+        results = [result for batch in in_batches(next_plans, len(next_plans)) for result in make(batch)]
+        for edit, result in zip(some, results, strict=True):
+            edit.results.append(result)
     return [edit.best() for edit in edits]
 
 
