@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from backbones.backbone import Backbone
 from backbones.condition import Condition
+from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from backbones.memory import ROWS_AT_ONCE
 from backbones.photo import open_photo
@@ -35,9 +36,10 @@ from benchmarks.speed import choose, machine, spread
 from benchmarks.stopwatch import Watch, watched
 from inversion.ddim import ddim_invert
 from inversion.guidance import guide
+from inversion.invert import settle
 from inversion.null_text_blocks import landing, optimize_in_blocks
 from inversion.null_text_path import optimize_null_text
-from inversion.schedule import Schedule, make_schedule
+from inversion.schedule import Schedule
 from inversion.settings import InversionSettings
 from inversion.steps import ddim_step
 from workshop.command import run_command
@@ -54,7 +56,6 @@ class Problem:
 
     photo: str
     plain: Plain
-    schedule: Schedule
     pivots: torch.Tensor
     caption: str
 
@@ -63,14 +64,14 @@ class Problem:
         return self.plain.backbone
 
     @property
-    def scale(self) -> float:
-        return self.plain.settings.guidance_scale
+    def schedule(self) -> Schedule:
+        return self.plain.schedule
 
     @property
     def arguments(self) -> tuple[Backbone, Schedule, torch.Tensor, Condition, Condition, float]:
         """Of our optimisations."""
         condition, start = (self.backbone.condition([text]) for text in (self.caption, ""))
-        return self.backbone, self.schedule, self.pivots, condition, start, self.scale
+        return self.backbone, self.schedule, self.pivots, condition, start, self.plain.settings.guidance_scale
 
 
 Tune = Callable[[Problem], torch.Tensor]
@@ -122,10 +123,9 @@ class Found:
 def pose(plain: Plain, edit: Edit) -> Problem:
     """Inverts a photo."""
     backbone = plain.backbone
-    schedule = make_schedule(backbone, plain.steps)
     view = look_at(backbone, open_photo(edit.photo), None)
-    pivots = ddim_invert(backbone, schedule, view.latents, backbone.condition([edit.caption]))
-    return Problem(edit.name, plain, schedule, pivots, edit.caption)
+    pivots = ddim_invert(backbone, plain.schedule, view.latents, backbone.condition([edit.caption]))
+    return Problem(edit.name, plain, pivots, edit.caption)
 
 
 def solve(problem: Problem, name: str) -> Found:
@@ -201,13 +201,20 @@ def main(
     """Tune embeddings in every way."""
     out.mkdir(parents=True, exist_ok=True)
     backbone = load_backbone(model)
-    plain = Plain(backbone, steps, settings=Published(guidance_scale=guidance or backbone.guidance(None)))
-    found: list[Found] = []
-    for edit in tqdm(choose(photos, edits, number), desc="null-text", unit="photo", disable=None):
+    if len(backbone.tokenizers) != 1 or backbone.levels.prediction_type != "epsilon":
+        raise EditRealError(
+            "expected a model of Stable Diffusion that predicts epsilon, which the published code is for, got another; "
+            "take 'bundled'"
+        )
+    scale = settle(backbone, InversionSettings(guidance_scale=guidance)).guidance_scale
+    assert scale is not None
+    plain = Plain(backbone, steps, settings=Published(guidance_scale=scale))
+    chosen, found = choose(photos, edits, number), list[Found]()
+    for edit in tqdm(chosen, desc="null-text", unit="photo", disable=None):
         problem = pose(plain, edit)
         found += [solve(problem, name) for name in WAYS]
         write_csv(found, out / "null_text.csv")
-    text = f"{machine(backbone.device)}. {number} photos, {steps} steps, guidance {plain.settings.guidance_scale:g}."
+    text = f"{machine(backbone.device)}. {len(chosen)} photos, {steps} steps, guidance {scale:g}."
     text = f"{text}\n\n{table(found)}"
     (out / "null_text.md").write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -348,8 +348,16 @@ def _processor() -> str:
 
 
 def choose(photos: Sequence[Path], edits: Path, number: int) -> list[Edit]:
-    """`number` of the list's changes of colour, evenly spread, each of a photo of its own."""
+    """`number` of the list's changes of colour, evenly spread, each of a photo of its own.
+
+    Raises:
+        EditRealError: There is none of these photos.
+    """
     found = {edit.source: edit for edit in read_edits(list(photos), edits) if edit.kind in KINDS}
+    if not found:
+        raise EditRealError(
+            f"expected photos with a {' or '.join(KINDS)} in the list, got none; give the archive of flowers or clothes"
+        )
     several = list(found.values())
     return [several[int(place)] for place in np.linspace(0, len(several) - 1, min(number, len(several)))]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from backbones.backbone import Backbone
+from backbones.errors import EditRealError
 from benchmarks import null_text
 from benchmarks.baseline import Plain, Published
 from benchmarks.null_text import Problem, loss_along_path, loss_from_pivots, pose, solve, table
@@ -50,3 +51,13 @@ def test_the_command_writes_its_table(
     assert "published" in (tmp_path / "null_text.md").read_text(encoding="utf-8")
     assert len((tmp_path / "null_text.csv").read_text(encoding="utf-8").splitlines()) == 1 + len(null_text.WAYS)
     assert "2 steps, guidance 5" in capsys.readouterr().out
+
+
+def test_a_model_that_the_published_code_is_not_for_is_refused(
+    backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backbone.levels.prediction_type == "epsilon":
+        pytest.skip("the published way is of these")
+    monkeypatch.setattr(null_text, "load_backbone", lambda _: backbone)
+    with pytest.raises(EditRealError, match="that predicts epsilon"):
+        null_text.main([], tmp_path)

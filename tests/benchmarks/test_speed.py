@@ -134,3 +134,9 @@ def test_ways_of_few_steps_serve_models_of_full_size_and_others_are_refused(edit
         ways_for(editor.backbone, ["theirs"], full_size=False)
     with pytest.raises(EditRealError, match="expected an architecture among Stable Diffusion"):
         speed.make_backbone("bundled", "Stable Diffusion 9")
+
+
+def test_photos_without_a_change_of_colour_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "read_edits", lambda *_: [])
+    with pytest.raises(EditRealError, match="expected photos with a colour swap or colour of clothes"):
+        speed.choose([], Path("list.json"), 3)
