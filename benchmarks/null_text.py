@@ -39,6 +39,7 @@ from inversion.guidance import guide
 from inversion.invert import settle
 from inversion.null_text_blocks import landing, optimize_in_blocks
 from inversion.null_text_path import optimize_null_text
+from inversion.null_text_search import optimize_by_search
 from inversion.schedule import Schedule
 from inversion.settings import InversionSettings
 from inversion.steps import ddim_step
@@ -87,6 +88,10 @@ def one_by_one(problem: Problem, *, updates: int) -> torch.Tensor:
     return optimize_null_text(*problem.arguments, max_inner_steps=updates).uncond.embeds
 
 
+def by_search(problem: Problem, *, updates: int) -> torch.Tensor:
+    return optimize_by_search(*problem.arguments, max_inner_steps=updates).uncond.embeds
+
+
 def as_published(problem: Problem) -> torch.Tensor:
     return baseline.null_text(problem.plain, problem.pivots, problem.caption)
 
@@ -98,6 +103,7 @@ def untuned(problem: Problem) -> torch.Tensor:
 WAYS: Mapping[str, Tune] = {
     "published": as_published,
     "one after another": partial(one_by_one, updates=UPDATES),
+    "searched": partial(by_search, updates=DEFAULTS.max_inner_steps),
     "each, in blocks": partial(in_blocks, updates=UPDATES, block=AT_ONCE, every=1),
     "the default": partial(
         in_blocks,

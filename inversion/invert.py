@@ -13,6 +13,7 @@ from inversion.fixed_point import fixed_point
 from inversion.method import Method
 from inversion.negative_prompt import negative_prompt
 from inversion.null_text import null_text
+from inversion.null_text_search import null_text_search
 from inversion.predictor_corrector import predictor_corrector
 from inversion.progress import Progress
 from inversion.schedule import make_schedule
@@ -22,6 +23,7 @@ from inversion.walk import Walk
 
 METHODS: dict[str, Method] = {
     "null_text": Method(null_text),
+    "null_text_search": Method(null_text_search),
     "negative_prompt": Method(negative_prompt),
     "direct": Method(direct),
     "predictor_corrector": Method(predictor_corrector),

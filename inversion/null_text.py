@@ -39,9 +39,5 @@ def null_text(
         else:
             every = settings.null_text_every
             tuned = optimize_in_blocks(*problem, max_inner_steps=updates, block=block, every=every, callback=callback)
-    report = {
-        "null_text_start": settings.null_text_start,
-        "inner_steps": list(tuned.inner_steps),
-        "losses": list(tuned.losses),
-    }
+    report = tuned.report | {"null_text_start": settings.null_text_start}
     return Inverted(pivots, tuned.uncond, tuned.arrived, report)

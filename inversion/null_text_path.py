@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from backbones.backbone import Backbone
 from backbones.condition import Condition
 from backbones.finite import check_finite
+from backbones.levels import Prediction
 from inversion.guidance import guide
 from inversion.progress import Callback
 from inversion.schedule import Schedule
@@ -38,6 +39,28 @@ class NullTextResult:
     arrived: torch.Tensor | None
     inner_steps: tuple[int, ...]
     losses: tuple[float, ...]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What a trajectory keeps of it."""
+        return {"inner_steps": list(self.inner_steps), "losses": list(self.losses)}
+
+
+Land = Callable[[torch.Tensor], torch.Tensor]
+"""Where a timestep lands, `(R, C, h, w)`, with each of some embeddings `(R, K, D)`, which do not see one another."""
+
+
+class Tuned(NamedTuple):
+    """One timestep's embedding `(1, K, D)`, where it lands `(1, C, h, w)`, and what that took."""
+
+    embeds: torch.Tensor
+    landed: torch.Tensor
+    updates: int
+    loss: float
+
+
+TuneStep = Callable[[int, Land, torch.Tensor, torch.Tensor], Tuned]
+"""`(i, land, embeds, pivot) -> Tuned`: tunes step `i` from `embeds` `(1, K, D)` towards `pivot` `(1, C, h, w)`."""
 
 
 def optimize_null_text(
@@ -74,25 +97,49 @@ def optimize_null_text(
         as_published: Stop test after the update, last iterate kept.
         callback: Called after every timestep.
     """
-    latents, embeds = pivots[:1], start.embeds
-    kept, inner_steps, losses = [], [], []
-    for i, timestep in enumerate(schedule.timesteps):
-        with torch.no_grad():
-            prediction = backbone.predict(latents, timestep, condition)
 
-        def land(embeds: torch.Tensor, i: int = i, latents=latents, prediction=prediction) -> torch.Tensor:  # type: ignore[no-untyped-def]
-            uncond = backbone.predict(latents, schedule.timesteps[i], start.with_embeds(embeds))
-            return ddim_step(guide(uncond, prediction, guidance_scale), schedule.levels[i + 1])
-
-        tuned = tune(
+    def tune_step(i: int, land: Land, embeds: torch.Tensor, pivot: torch.Tensor) -> Tuned:
+        return tune(
             land,
             embeds,
-            pivots[i + 1 : i + 2],
+            pivot,
             rate=LEARNING_RATE * (1 - published_step(i, schedule.steps) / 100),
             tolerance=tolerance(i, schedule.steps),
             max_inner_steps=max_inner_steps,
             as_published=as_published,
         )
+
+    return along_path(backbone, schedule, pivots, condition, start, guidance_scale, tune_step, callback)
+
+
+def along_path(
+    backbone: Backbone,
+    schedule: Schedule,
+    pivots: torch.Tensor,
+    condition: Condition,
+    start: Condition,
+    guidance_scale: float,
+    tune_step: TuneStep,
+    callback: Callback | None = None,
+) -> NullTextResult:
+    """Tunes a timestep after another, each from where the guided step of the one before it lands.
+
+    Arguments are those of `optimize_null_text`; `tune_step` starts each timestep from the embedding before.
+    """
+    latents, embeds = pivots[:1], start.embeds
+    kept, inner_steps, losses = [], [], []
+    for i, timestep in enumerate(schedule.timesteps):
+        with torch.no_grad():
+            cond = backbone.predict(latents, timestep, condition)
+
+        def land(embeds: torch.Tensor, i: int = i, latents=latents, cond=cond) -> torch.Tensor:  # type: ignore[no-untyped-def]
+            rows = len(embeds)
+            told = start.expand(rows).with_embeds(embeds)
+            uncond = backbone.predict(latents.expand(rows, -1, -1, -1), schedule.timesteps[i], told)
+            guided = guide(uncond, Prediction(*(part.expand(rows, -1, -1, -1) for part in cond)), guidance_scale)
+            return ddim_step(guided, schedule.levels[i + 1])
+
+        tuned = tune_step(i, land, embeds, pivots[i + 1 : i + 2])
         embeds, latents = tuned.embeds, tuned.landed
         kept.append(embeds)
         inner_steps.append(tuned.updates)
@@ -114,17 +161,8 @@ def tolerance(i: int, steps: int) -> float:
     return STOP_LOSS + STOP_LOSS_RISE * published_step(i, steps)
 
 
-class Tuned(NamedTuple):
-    """One timestep's embedding `(1, K, D)`, where it lands `(1, C, h, w)`, and what that took."""
-
-    embeds: torch.Tensor
-    landed: torch.Tensor
-    updates: int
-    loss: float
-
-
 def tune(
-    land: Callable[[torch.Tensor], torch.Tensor],
+    land: Land,
     start: torch.Tensor,
     pivot: torch.Tensor,
     *,

@@ -114,7 +114,9 @@ class InversionSettings:
 
     def __post_init__(self) -> None:
         check_options(self)
-        if self.inversion == "null_text" and self.guidance_scale is not None and self.guidance_scale <= 1:
+        tuned = self.inversion in ("null_text", "null_text_search")
+        if tuned and self.guidance_scale is not None and self.guidance_scale <= 1:
             raise EditRealError(
-                f"expected guidance_scale above 1 for null_text, got {self.guidance_scale}; use inversion 'direct'"
+                f"expected guidance_scale above 1 for {self.inversion}, got {self.guidance_scale}; "
+                "use inversion 'direct'"
             )

@@ -1,0 +1,151 @@
+"""Null-text optimisation along guided sampling's own path, with fewer gradients: each is searched for its step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from backbones.backbone import Backbone
+from backbones.condition import Condition
+from backbones.memory import rows_that_fit
+from inversion.ddim import ddim_invert
+from inversion.null_text_path import LEARNING_RATE, LOSS_SCALE, Land, NullTextResult, Tuned, along_path, tolerance
+from inversion.progress import Callback, Progress
+from inversion.schedule import Schedule
+from inversion.settings import InversionSettings
+from inversion.trajectory import Inverted
+
+LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the steps that are tried, in published rates
+MOMENTUM, SCALE_MEMORY = 0.4, 0.97  # chosen on train photos with the bundled model
+
+
+def null_text_search(
+    backbone: Backbone,
+    schedule: Schedule,
+    latents: torch.Tensor,
+    condition: Condition,
+    settings: InversionSettings,
+    progress: Progress,
+) -> Inverted:
+    """DDIM inversion, then null-text optimisation by searched steps; the report says what that took.
+
+    Arguments are those of every method, see `method.Invert`.
+    """
+    assert settings.guidance_scale is not None
+    with progress.phase("invert", schedule.steps) as callback:
+        pivots = ddim_invert(backbone, schedule, latents, condition, callback)
+    start = condition if settings.null_text_start == "caption" else backbone.condition([""])
+    problem = (backbone, schedule, pivots, condition, start, settings.guidance_scale)
+    with progress.phase("null-text", schedule.steps) as callback:
+        tuned = optimize_by_search(*problem, max_inner_steps=settings.max_inner_steps, callback=callback)
+    report = tuned.report | {"null_text_start": settings.null_text_start}
+    return Inverted(pivots, tuned.uncond, tuned.arrived, report)
+
+
+def optimize_by_search(
+    backbone: Backbone,
+    schedule: Schedule,
+    pivots: torch.Tensor,
+    condition: Condition,
+    start: Condition,
+    guidance_scale: float,
+    *,
+    max_inner_steps: int,
+    callback: Callback | None = None,
+) -> NullTextResult:
+    """Pivotal null-text optimisation (Mokady et al., CVPR 2023, algorithm 1), a gradient of which is made more of.
+
+    The problem of a timestep, its start and its tolerance are those of `optimize_null_text`. Two things differ: an
+    update tries steps of several lengths in one batch without gradients and takes the best, if it is one; and the
+    direction, which is Adam's (Kingma and Ba, ICLR 2015, algorithm 1), goes on from timestep to timestep, since the
+    problems of neighbours are much alike.
+
+    Args:
+        backbone: The model; its weights stay frozen.
+        schedule: From `make_schedule`.
+        pivots: `(steps + 1, C, h, w)`, from noise to photo.
+        condition: The caption's, one row.
+        start: Whose token embeddings the first timestep starts from. What else it holds stays as it is.
+        guidance_scale: Greater than 1.
+        max_inner_steps: At each timestep.
+        callback: Called after every timestep.
+    """
+    direction = Direction.of(start.embeds)
+    at_once = max(1, int(rows_that_fit(backbone, *pivots.shape[-2:])))
+
+    def tune_step(i: int, land: Land, embeds: torch.Tensor, pivot: torch.Tensor) -> Tuned:
+        goal = tolerance(i, schedule.steps)
+        return search(land, embeds, pivot, direction, tolerance=goal, max_updates=max_inner_steps, at_once=at_once)
+
+    return along_path(backbone, schedule, pivots, condition, start, guidance_scale, tune_step, callback)
+
+
+@dataclass
+class Direction:
+    """Adam's direction from the gradients of all timesteps so far, each of them of length 1."""
+
+    mean: torch.Tensor
+    square: torch.Tensor
+
+    @classmethod
+    def of(cls, embeds: torch.Tensor) -> Direction:
+        """Before the first gradient."""
+        return cls(torch.zeros_like(embeds), torch.zeros_like(embeds))
+
+    def turn(self, gradient: torch.Tensor) -> torch.Tensor:
+        """Takes a gradient in; the direction from there, like it `(1, K, D)`, with a mean square of 1 or all 0."""
+        gradient = gradient / gradient.norm().clamp(min=1e-30)
+        self.mean = torch.lerp(gradient, self.mean, MOMENTUM)
+        self.square = torch.lerp(gradient.square(), self.square, SCALE_MEMORY)
+        way = -self.mean / self.square.sqrt().clamp(min=1e-8)
+        return way / way.square().mean().sqrt().clamp(min=1e-8)
+
+
+def search(
+    land: Land,
+    start: torch.Tensor,
+    pivot: torch.Tensor,
+    direction: Direction,
+    *,
+    tolerance: float,
+    max_updates: int,
+    at_once: int,
+) -> Tuned:
+    """Tunes the embedding of one timestep, from `start` `(1, K, D)`, until `land(embeds)` is near `pivot`.
+
+    Args:
+        land: See `Land`.
+        start: Where to begin.
+        pivot: `(1, C, h, w)`.
+        direction: Of the timesteps before; it takes in this one's gradients.
+        tolerance: Squared error below which no update is made.
+        max_updates: A gradient each.
+        at_once: Rows handed to `land` together, without gradients.
+    """
+    lengths = LEARNING_RATE * torch.tensor(LENGTHS, device=start.device)[:, None, None]
+    embeds = start.detach().clone().requires_grad_(max_updates > 0)
+    landed = land(embeds)
+    best = Tuned(start, landed.detach(), 0, float(_errors(landed.detach(), pivot)))
+    for update in range(1, max_updates + 1):
+        if best.loss < tolerance:
+            break
+        gradient = torch.autograd.grad(_errors(landed, pivot).sum() * LOSS_SCALE, embeds)[0] / LOSS_SCALE
+        tried = best.embeds + lengths * direction.turn(gradient)
+        with torch.no_grad():
+            reached = torch.cat([land(some) for some in tried.split(at_once)])
+        errors = _errors(reached, pivot).tolist()
+        nearest = min(range(len(errors)), key=errors.__getitem__)
+        if errors[nearest] < best.loss:
+            one = slice(nearest, nearest + 1)
+            best = Tuned(tried[one], reached[one], update, errors[nearest])
+        best = best._replace(updates=update)
+        if update < max_updates and best.loss >= tolerance:
+            embeds = best.embeds.clone().requires_grad_()
+            landed = land(embeds)
+    return best
+
+
+def _errors(landed: torch.Tensor, pivot: torch.Tensor) -> torch.Tensor:
+    """Mean squared, `(R,)`."""
+    return (landed - pivot).square().mean((1, 2, 3))
