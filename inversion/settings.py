@@ -48,7 +48,7 @@ class InversionSettings:
     max_inner_steps: int = option(
         2,
         help="null-text updates at each step at most, 10 as published; fewer take less time, and how closely the photo "
-        "is followed depends on them only without `exact`",
+        "is followed depends on them only without `exact`; `null_text_search` follows it with 2",
         group="inversion",
         least=0,
         whole=True,
@@ -56,7 +56,7 @@ class InversionSettings:
     null_text_block: int = option(
         2,
         help="timesteps that null-text tunes at once, each from its own latents of the inversion; 1 is one after "
-        "another along guided sampling's own path, as published, which is what `exact=False` wants",
+        "another along guided sampling's own path, as published; `null_text_search` always goes along it",
         group="inversion",
         least=1,
         whole=True,
