@@ -155,9 +155,12 @@ class Controller:
 
     def __init__(self, plain: Plain, alignment: Alignment) -> None:
         self.plain, self.alignment, self.step = plain, alignment, 0
-        self.carry, self.fresh = alignment.carry_matrix(swaps=True), alignment.fresh_tokens(swaps=True)
+        device = plain.backbone.device
+        self.carry, self.fresh = (
+            part.to(device) for part in (alignment.carry_matrix(swaps=True), alignment.fresh_tokens(swaps=True))
+        )
         self.words = edited_words(alignment, ())
-        self.scale = torch.ones(alignment.target.length)
+        self.scale = torch.ones(alignment.target.length, device=device)
         for word in new_words(alignment):
             self.scale[list(word.positions)] = plain.settings.emphasis
         self.kept: dict[str, torch.Tensor] = {}

@@ -56,7 +56,7 @@ METHODS: dict[str, Way] = {
         InversionSettings(max_inner_steps=10, null_text_start="caption", null_text_block=1)
     ),
     "null-text, searched": Way(InversionSettings(inversion="null_text_search")),
-    "null-text, ours": Way(InversionSettings()),
+    "null-text, the default": Way(InversionSettings()),
     "negative-prompt": Way(InversionSettings(inversion="negative_prompt")),
     "proximal": Way(InversionSettings(inversion="proximal")),
     "predictor-corrector": Way(InversionSettings(inversion="predictor_corrector")),

@@ -3,9 +3,9 @@
     python -m benchmarks.footprint
 
 prints the tables of docs/memory.md: what each model consists of, and the most that tensors hold at once while a photo
-is encoded, inverted, tuned, edited and decoded, for the bundled model and for others at full size. The product's own
-code runs, on torch's meta device. What an allocator keeps back and what a convolution needs beside its result is not
-counted.
+is encoded, inverted, tuned, edited and decoded, for the bundled model and for others at full size; and the same of the
+published way, for those that it is for. The product's own code runs, on torch's meta device. What an allocator keeps
+back and what a convolution needs beside its result is not counted.
 
     python -m benchmarks.footprint --seconds "Stable Diffusion 1.5"
 
@@ -15,20 +15,24 @@ measures a few steps of an edit on this machine, with random weights where the m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 import typer
+from torch import nn
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from backbones.photo import open_photo
 from backbones.view import look_at
+from benchmarks import baseline
+from benchmarks.baseline import Plain
 from benchmarks.full_size import SIZES, build
 from benchmarks.meta import META, live_tensors
 from editing.finish import finish
@@ -45,6 +49,8 @@ from workshop.tables import markdown
 BUNDLED = "bundled"
 CAPTION, NEW_CAPTION = "a photo of a red rose", "a photo of a white rose"
 DTYPES = (torch.bfloat16, torch.float32)
+PUBLISHED = (BUNDLED, "Stable Diffusion 1.5")
+"""Models that the published way is compared on."""
 KINDS = ("cross", "self", "joint", "residual")
 STEPS = 2  # are enough, since nothing grows from step to step where nothing is kept of the source
 MIB = 2**20
@@ -76,7 +82,25 @@ def make(name: str, dtype: torch.dtype, device: torch.device | str) -> Backbone:
 def footprint(name: str, dtype: torch.dtype, steps: int = STEPS) -> Footprint:
     """Counts an edit."""
     backbone = make(name, dtype, META)
-    weights = [weight for network in backbone.networks for weight in (*network.parameters(), *network.buffers())]
+    return count(backbone.networks, partial(run_edit, backbone, steps))
+
+
+def published_footprint(name: str, steps: int = STEPS) -> Footprint:
+    """Counts null-text inversion and prompt-to-prompt as `baseline` has them, in float32."""
+    backbone = make(name, torch.float32, META)
+    plain = Plain(backbone, steps)
+    networks = [plain.unet if network is backbone.denoiser else network for network in backbone.networks]
+    return count(networks, partial(run_published, plain))
+
+
+Phase = Callable[[str], AbstractContextManager[None]]
+Run = Callable[[Phase], None]
+"""Does each part of an edit within `phase(name)`."""
+
+
+def count(networks: Iterable[nn.Module], run: Run) -> Footprint:
+    """Counts what a run holds beside the weights of its networks, all of them on the meta device."""
+    weights = [weight for network in networks for weight in (*network.parameters(), *network.buffers())]
     phases: dict[str, float] = {}
     with live_tensors(apart=weights) as live:
 
@@ -86,7 +110,7 @@ def footprint(name: str, dtype: torch.dtype, steps: int = STEPS) -> Footprint:
                 yield
             phases[phase] = peak.bytes / MIB
 
-        run_edit(backbone, steps, counted)
+        run(counted)
     return Footprint(sum(weight.nbytes for weight in weights) / MIB, phases)
 
 
@@ -105,7 +129,7 @@ def seconds(name: str, dtype: torch.dtype, device: str, steps: int) -> dict[str,
     return phases
 
 
-def run_edit(backbone: Backbone, steps: int, phase: Callable[[str], AbstractContextManager[None]]) -> None:
+def run_edit(backbone: Backbone, steps: int, phase: Phase) -> None:
     """An edit of a photo of the model's own size, each part within `phase(name)`."""
     side = backbone.image_size
     photo = open_photo(np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8))
@@ -121,6 +145,20 @@ def run_edit(backbone: Backbone, steps: int, phase: Callable[[str], AbstractCont
         sampled = sample_edits(backbone, trajectory, view, plans, source.maps, source_rows=source.rows)
     with phase("decode"):
         finish(backbone, trajectory, view, plans, source, sampled)
+
+
+def run_published(plain: Plain, phase: Phase) -> None:
+    """The published way from the photo's latents to the edit's, each part within `phase(name)`."""
+    backbone = plain.backbone
+    side = backbone.image_size // backbone.vae_factor
+    latents = torch.zeros(1, backbone.latent_channels, side, side, device=backbone.device)
+    plan = plan_edit(backbone, CAPTION, NEW_CAPTION, (backbone.image_size,) * 2, EditSettings(), plain.steps)
+    with phase("invert"):
+        pivots = baseline.invert(plain, latents, CAPTION)
+    with phase("null-text"):
+        uncond = baseline.null_text(plain, pivots, CAPTION)
+    with phase("edit"):
+        baseline.edit(plain, pivots[:1], uncond, plan.alignment)
 
 
 def model_table() -> str:
@@ -155,6 +193,25 @@ def memory_table() -> str:
     return markdown(rows)
 
 
+def published_table() -> str:
+    """One edit by the published way, in float32, and by ours in both number formats."""
+    rows = []
+    for name in PUBLISHED:
+        published = published_footprint(name).edit
+        for dtype in DTYPES:
+            ours = footprint(name, dtype).edit
+            rows.append(
+                {
+                    "model": name,
+                    "ours in": str(dtype).removeprefix("torch."),
+                    "published, float32 (GiB)": published / 1024,
+                    "ours (GiB)": ours / 1024,
+                    "ours / published": ours / published,
+                }
+            )
+    return markdown(rows)
+
+
 def time_table(name: str, dtype: torch.dtype, device: str, steps: int) -> str:
     """One line of measured seconds, and what they come to at 50 steps."""
     found = seconds(name, dtype, device, steps)
@@ -170,7 +227,7 @@ def main(
 ) -> None:
     """Print the tables of parts and memory, or a line of times."""
     if seconds is None:
-        print(model_table(), memory_table(), sep="\n\n")
+        print(model_table(), memory_table(), published_table(), sep="\n\n")
         return
     if seconds != BUNDLED and seconds not in SIZES:
         raise EditRealError(f"expected a model among {', '.join((BUNDLED, *SIZES))}, got {seconds!r}")

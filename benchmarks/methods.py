@@ -76,6 +76,7 @@ METHODS: dict[str, Method] = {
     "edit-real, no local blend": Method(edit={"local_blend": False}),
     "DDIM + P2P": _published("direct"),
     "null-text + P2P, as published": _published("direct", published_null_text=True),
+    "null-text searched + P2P": _published("null_text_search"),
     "negative-prompt + P2P": _published("negative_prompt"),
     "direct + P2P": _published("direct", edit={"exact": True}),
     "direct + mutual": _published("direct", edit={"exact": True, "control": "mutual"}),

@@ -6,7 +6,7 @@ serves the page with one model, lets four browser contexts edit a photo each at 
 download with the bytes that the Python API saves of the same edit. It prints the memory of the process after every
 round, and what is left of the visitors' files some minutes after they are gone. It fails where an edit is another than
 the API's, where memory still grows in the second half, and where a file is left. Needs Chromium and
-`pip install 'edit-real[dev]'`.
+`pip install '.[dev]'`.
 """
 
 from __future__ import annotations

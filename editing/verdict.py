@@ -108,7 +108,7 @@ def warn(
         warnings.append(
             f"guided sampling with the photo's own caption comes to {metrics['reconstruction_psnr']:.1f} dB, far under "
             f"the autoencoder's {metrics['ceiling_psnr']:.1f} dB; describe the photo more closely, or take "
-            "inversion='null_text_search'"
+            "inversion='null_text_search' and more max_inner_steps"
         )
     if metrics["mask_share"] == 0:
         warnings.append(_why_empty(alignment, local_blend, reweighted))

@@ -21,7 +21,7 @@ def main(out: Path = Path("out/examples"), steps: int = 20) -> None:
         trajectory = editor.invert(photo, CAPTION, inversion=name, steps=steps)
         result = editor.edit(trajectory, NEW, attempts=1, **(SHORTER if name == "edit_friendly" else {}))
         panels += [(name, result.image), (f"{name}, as drawn", result.drawn)]
-    draw_sheet(panels, NEW, columns=6).save(out / "inversions.png")
+    draw_sheet(panels, NEW, columns=4).save(out / "inversions.png")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Null-text optimisation as published: a timestep after another, along guided sampling's own path."""
+"""Null-text optimisation along guided sampling's own path, as published; and that path, for other ways to tune."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def optimize_null_text(
         guidance_scale: Greater than 1.
         max_inner_steps: At each timestep, 10 as published.
         as_published: Stop test after the update, last iterate kept.
-        callback: Called after every timestep.
+        callback: Called before every evaluation and after every timestep.
     """
 
     def tune_step(i: int, land: Land, embeds: torch.Tensor, pivot: torch.Tensor) -> Tuned:
@@ -124,7 +124,8 @@ def along_path(
 ) -> NullTextResult:
     """Tunes a timestep after another, each from where the guided step of the one before it lands.
 
-    Arguments are those of `optimize_null_text`; `tune_step` starts each timestep from the embedding before.
+    Arguments are those of `optimize_null_text`; `tune_step` starts each timestep from the embedding before. The
+    callback is told of every evaluation too, so that what it raises ends the optimisation there.
     """
     latents, embeds = pivots[:1], start.embeds
     kept, inner_steps, losses = [], [], []
@@ -133,6 +134,8 @@ def along_path(
             cond = backbone.predict(latents, timestep, condition)
 
         def land(embeds: torch.Tensor, i: int = i, latents=latents, cond=cond) -> torch.Tensor:  # type: ignore[no-untyped-def]
+            if callback:
+                callback(max(i - 1, 0), latents)
             rows = len(embeds)
             told = start.expand(rows).with_embeds(embeds)
             uncond = backbone.predict(latents.expand(rows, -1, -1, -1), schedule.timesteps[i], told)
@@ -140,13 +143,12 @@ def along_path(
             return ddim_step(guided, schedule.levels[i + 1])
 
         tuned = tune_step(i, land, embeds, pivots[i + 1 : i + 2])
-        embeds, latents = tuned.embeds, tuned.landed
+        embeds, latents = tuned.embeds, check_finite(tuned.landed, "null-text latents")
         kept.append(embeds)
         inner_steps.append(tuned.updates)
         losses.append(tuned.loss)
         if callback:
             callback(i, latents)
-    check_finite(latents, "null-text latents")
     found = check_finite(torch.cat(kept), "null-text embeddings")
     return NullTextResult(start.expand(schedule.steps).with_embeds(found), latents, tuple(inner_steps), tuple(losses))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -16,8 +17,8 @@ from inversion.schedule import Schedule
 from inversion.settings import InversionSettings
 from inversion.trajectory import Inverted
 
-LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the steps that are tried, in published rates
-MOMENTUM, SCALE_MEMORY = 0.4, 0.97  # chosen on train photos with the bundled model
+LENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)  # of the steps that are tried: root mean square, in the published first rate
+MOMENTUM, SCALE_MEMORY = 0.4, 0.97  # kept of what was before, Adam's beta 1 and 2; chosen on two train photos
 
 
 def null_text_search(
@@ -54,12 +55,12 @@ def optimize_by_search(
     max_inner_steps: int,
     callback: Callback | None = None,
 ) -> NullTextResult:
-    """Pivotal null-text optimisation (Mokady et al., CVPR 2023, algorithm 1), a gradient of which is made more of.
+    """Pivotal null-text optimisation (Mokady et al., CVPR 2023, algorithm 1), with more made of each gradient.
 
     The problem of a timestep, its start and its tolerance are those of `optimize_null_text`. Two things differ: an
     update tries steps of several lengths in one batch without gradients and takes the best, if it is one; and the
-    direction, which is Adam's (Kingma and Ba, ICLR 2015, algorithm 1), goes on from timestep to timestep, since the
-    problems of neighbours are much alike.
+    direction, which is Adam's (Kingma and Ba, ICLR 2015, algorithm 1), goes on from timestep to timestep, since
+    neighbours pose like problems.
 
     Args:
         backbone: The model; its weights stay frozen.
@@ -69,14 +70,14 @@ def optimize_by_search(
         start: Whose token embeddings the first timestep starts from. What else it holds stays as it is.
         guidance_scale: Greater than 1.
         max_inner_steps: At each timestep.
-        callback: Called after every timestep.
+        callback: Called before every evaluation and after every timestep.
     """
     direction = Direction.of(start.embeds)
     at_once = max(1, int(rows_that_fit(backbone, *pivots.shape[-2:])))
 
     def tune_step(i: int, land: Land, embeds: torch.Tensor, pivot: torch.Tensor) -> Tuned:
         goal = tolerance(i, schedule.steps)
-        return search(land, embeds, pivot, direction, tolerance=goal, max_updates=max_inner_steps, at_once=at_once)
+        return search(land, embeds, pivot, direction, goal=goal, max_updates=max_inner_steps, at_once=at_once)
 
     return along_path(backbone, schedule, pivots, condition, start, guidance_scale, tune_step, callback)
 
@@ -108,7 +109,7 @@ def search(
     pivot: torch.Tensor,
     direction: Direction,
     *,
-    tolerance: float,
+    goal: float,
     max_updates: int,
     at_once: int,
 ) -> Tuned:
@@ -119,31 +120,44 @@ def search(
         start: Where to begin.
         pivot: `(1, C, h, w)`.
         direction: Of the timesteps before; it takes in this one's gradients.
-        tolerance: Squared error below which no update is made.
+        goal: Squared error below which no update is made.
         max_updates: A gradient each.
         at_once: Rows handed to `land` together, without gradients.
     """
     lengths = LEARNING_RATE * torch.tensor(LENGTHS, device=start.device)[:, None, None]
-    embeds = start.detach().clone().requires_grad_(max_updates > 0)
-    landed = land(embeds)
-    best = Tuned(start, landed.detach(), 0, float(_errors(landed.detach(), pivot)))
+    landed, loss, gradient = _look(land, start, pivot, goal if max_updates else math.inf)
+    best = Tuned(start, landed, 0, loss)
     for update in range(1, max_updates + 1):
-        if best.loss < tolerance:
+        if gradient is None:
             break
-        gradient = torch.autograd.grad(_errors(landed, pivot).sum() * LOSS_SCALE, embeds)[0] / LOSS_SCALE
         tried = best.embeds + lengths * direction.turn(gradient)
         with torch.no_grad():
             reached = torch.cat([land(some) for some in tried.split(at_once)])
-        errors = _errors(reached, pivot).tolist()
-        nearest = min(range(len(errors)), key=errors.__getitem__)
-        if errors[nearest] < best.loss:
-            one = slice(nearest, nearest + 1)
-            best = Tuned(tried[one], reached[one], update, errors[nearest])
+        errors = _errors(reached, pivot).nan_to_num(nan=math.inf)
+        nearest = errors.argmin(keepdim=True)
         best = best._replace(updates=update)
-        if update < max_updates and best.loss >= tolerance:
-            embeds = best.embeds.clone().requires_grad_()
-            landed = land(embeds)
+        if float(errors[nearest]) < best.loss:
+            best = Tuned(tried[nearest], reached[nearest], update, float(errors[nearest]))
+            again = update < max_updates and best.loss >= goal
+            gradient = _look(land, best.embeds, pivot, goal)[2] if again else None
     return best
+
+
+def _look(
+    land: Land, embeds: torch.Tensor, pivot: torch.Tensor, goal: float
+) -> tuple[torch.Tensor, float, torch.Tensor | None]:
+    """Where `embeds` `(1, K, D)` land, their squared error, and its gradient if it is of use.
+
+    It is of none where the error is below `goal`, or where it is not finite, since a direction would keep that.
+    """
+    embeds = embeds.detach().clone().requires_grad_(goal < math.inf)
+    landed = land(embeds)
+    error = _errors(landed, pivot)[0]
+    loss, landed = float(error.detach()), landed.detach()
+    if not loss >= goal:
+        return landed, loss, None
+    gradient = torch.autograd.grad(error * LOSS_SCALE, embeds)[0] / LOSS_SCALE
+    return landed, loss, gradient if gradient.isfinite().all() else None
 
 
 def _errors(landed: torch.Tensor, pivot: torch.Tensor) -> torch.Tensor:

@@ -47,23 +47,23 @@ class InversionSettings:
     )
     max_inner_steps: int = option(
         2,
-        help="null-text updates at each step at most, 10 as published; fewer take less time, and how closely the photo "
-        "is followed depends on them only without `exact`; `null_text_search` follows it with 2",
+        help="null-text updates of a step at most; 10 as published, and 2 are enough for `null_text_search`; more take "
+        "longer, and follow the photo more closely where it is not replayed (`exact`)",
         group="inversion",
         least=0,
         whole=True,
     )
     null_text_block: int = option(
         2,
-        help="timesteps that null-text tunes at once, each from its own latents of the inversion; 1 is one after "
-        "another along guided sampling's own path, as published; `null_text_search` always goes along it",
+        help="timesteps that `null_text` tunes at once, each from its own latents of the inversion; 1 is one after "
+        "another along guided sampling's own path, as published",
         group="inversion",
         least=1,
         whole=True,
     )
     null_text_every: int = option(
         7,
-        help="in blocks, null-text tunes one timestep of so many; those that follow take its embedding",
+        help="in blocks, `null_text` tunes one timestep of so many; those that follow take its embedding",
         group="inversion",
         least=1,
         whole=True,

@@ -118,6 +118,6 @@ def _import_ray() -> Any:
         import ray.data
     except ImportError as error:
         raise EditRealError(
-            "expected Ray for --engine ray, got none; pip install edit-real[batch], or leave the engine out"
+            "expected Ray for --engine ray, got none; pip install 'edit-real[batch]', or leave the engine out"
         ) from error
     return ray

@@ -187,7 +187,8 @@ class ObjectStore:
             import fsspec
         except ImportError as error:
             raise EditRealError(
-                f"expected fsspec, which writes to addresses such as {address}, got none; pip install edit-real[batch]"
+                f"expected fsspec, which writes to addresses such as {address}, got none; "
+                "pip install 'edit-real[batch]'"
             ) from error
         try:
             self.files, self.root = fsspec.core.url_to_fs(address)

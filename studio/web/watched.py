@@ -37,7 +37,7 @@ class Watched(Progress):
 
         def told(step: int, latents: torch.Tensor) -> None:
             nonlocal done
-            done += 1
+            done = max(done, step + 1)
             self._at(name, done, total)
 
         yield told

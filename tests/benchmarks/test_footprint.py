@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from backbones.errors import EditRealError
-from benchmarks.footprint import footprint, main
+from benchmarks.footprint import BUNDLED, footprint, main, published_footprint
 from benchmarks.meta import META, live_tensors
 
 MIB = 2**20
@@ -22,6 +22,14 @@ def test_an_edit_with_stable_diffusion_fits_into_three_gib() -> None:
     assert 2000 < found.weights < 2400
     assert list(found.phases) == ["encode", "invert", "null-text", "edit", "decode"]
     assert all(mib > 50 for mib in found.phases.values())
+
+
+def test_the_published_way_holds_its_weights_gradients_and_probabilities() -> None:
+    published, ours = published_footprint(BUNDLED), footprint(BUNDLED, torch.float32)
+    assert published.weights == pytest.approx(ours.weights)
+    assert list(published.phases) == ["invert", "null-text", "edit"]
+    assert published.phases["null-text"] > 50  # of the UNet's weights
+    assert published.edit > ours.edit
 
 
 def test_what_is_held_is_counted_until_it_is_let_go() -> None:

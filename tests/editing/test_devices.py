@@ -53,7 +53,7 @@ def drawn(result: EditResult) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
-@pytest.mark.parametrize("inversion", ["direct", "null_text"])
+@pytest.mark.parametrize("inversion", ["direct", "null_text", "null_text_search"])
 def test_an_edit_in_half_precision_is_near_that_in_float32(
     model_folder: Path, there: Backbone, dtype: torch.dtype, inversion: str
 ) -> None:

@@ -26,7 +26,7 @@ from tests.editing.pictures.sheets import panels_of
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 
 
-@pytest.mark.parametrize("inversion", ["direct", "negative_prompt", "null_text"])
+@pytest.mark.parametrize("inversion", ["direct", "negative_prompt", "null_text", "null_text_search"])
 def test_the_same_caption_gives_the_photo_back(editor: Editor, inversion: str) -> None:
     photo = picture()
     before = photo.copy()

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,8 +115,9 @@ def test_guidance_leaves_a_path_that_nothing_was_tuned_for(backbone: Backbone, v
     assert float((levels - trajectory.latents).abs().max()) > 1e-3
 
 
-def test_null_text_knows_where_guided_sampling_arrives(backbone: Backbone, view: View) -> None:
-    trajectory = invert(backbone, view, CAPTION, InversionSettings(steps=4, guidance_scale=7.5, null_text_block=1))
+@pytest.mark.parametrize("way", [{"null_text_block": 1}, {"inversion": "null_text_search"}])
+def test_null_text_knows_where_guided_sampling_arrives(backbone: Backbone, view: View, way: dict[str, Any]) -> None:
+    trajectory = invert(backbone, view, CAPTION, InversionSettings(steps=4, guidance_scale=7.5, **way))
     back = sample_back(backbone, trajectory, guidance_scale=7.5)
     torch.testing.assert_close(trajectory.arrived, back[-1:], rtol=1e-3, atol=1e-3)
     assert not torch.equal(trajectory.arrived, trajectory.latents[-1:])

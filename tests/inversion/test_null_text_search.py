@@ -26,7 +26,7 @@ def bowl(embeds: torch.Tensor) -> torch.Tensor:
 
 
 def tune(start: torch.Tensor, pivot: torch.Tensor, **given):  # type: ignore[no-untyped-def]
-    options = {"tolerance": 0.0, "max_updates": 2, "at_once": 5, "direction": Direction.of(start)}
+    options = {"goal": 0.0, "max_updates": 2, "at_once": 5, "direction": Direction.of(start)}
     return search(bowl, start, pivot, **(options | given))
 
 
@@ -45,18 +45,19 @@ def test_two_updates_come_to_less_than_ten_published_ones(problem: tuple) -> Non
 
 
 def test_each_update_takes_one_gradient_and_the_lengths_without(problem: tuple) -> None:
-    backbone, rows = problem[0], {True: 0, False: 0}
+    backbone, rows, told = problem[0], {True: 0, False: 0}, list[int]()
 
     def count(network: torch.nn.Module, args: tuple) -> None:
         rows[torch.is_grad_enabled()] += len(args[0])
 
     handle = backbone.denoiser.register_forward_pre_hook(count)
     try:
-        found = optimize_by_search(*problem, max_inner_steps=2)
+        found = optimize_by_search(*problem, max_inner_steps=2, callback=lambda step, _: told.append(step))
     finally:
         handle.remove()
     updates, rested = sum(found.inner_steps), found.inner_steps.count(0)
     assert rows == {True: updates + rested, False: STEPS + len(LENGTHS) * updates}
+    assert len(told) == STEPS + 2 * updates + rested and told == sorted(told) and told[-1] == STEPS - 1
 
 
 def test_the_best_that_was_tried_is_taken() -> None:
@@ -74,11 +75,54 @@ def test_it_stays_where_every_step_would_be_too_long() -> None:
     assert found.updates == 2
 
 
-def test_it_rests_below_the_tolerance_and_takes_no_gradient_in() -> None:
+def test_it_rests_below_the_goal_and_takes_no_gradient_in() -> None:
     start, pivot = torch.zeros(1, 1, 2), bowl(torch.full((1, 1, 2), 1e-3))
     direction = Direction.of(start)
-    found = tune(start, pivot, tolerance=1.0, direction=direction)
+    found = tune(start, pivot, goal=1.0, direction=direction)
     assert found.updates == 0 and not direction.mean.any()
+
+
+def test_it_does_not_look_again_where_it_stayed() -> None:
+    looked: list[bool] = []
+
+    def land(embeds: torch.Tensor) -> torch.Tensor:
+        looked.append(embeds.requires_grad)
+        return bowl(embeds)
+
+    start, pivot = torch.zeros(1, 1, 2), bowl(torch.full((1, 1, 2), 1e-3))
+    search(land, start, pivot, Direction.of(start), goal=0.0, max_updates=2, at_once=5)
+    assert looked == [True, False, False]
+
+
+def test_small_gradients_survive_half_precision() -> None:
+    """The loss is averaged over all latents, so that its gradient would flush to zero in float16."""
+    start, weight = torch.zeros(1, 2, 3), torch.tensor(1e-5)
+    pivot = torch.full((1, 64, 2, 3), 1e-2)
+
+    def land(embeds: torch.Tensor) -> torch.Tensor:
+        return (embeds.half() * weight.half()).float()[:, None].expand(-1, 64, 2, 3)
+
+    found = search(land, start, pivot, Direction.of(start), goal=0.0, max_updates=1, at_once=5)
+    assert (found.embeds > 5e-3).all()
+
+
+def test_a_gradient_that_overflows_leaves_the_direction_alone() -> None:
+    start, pivot = torch.ones(1, 1, 2), torch.zeros(1, 1, 2, 1)
+    direction = Direction.of(start)
+    found = search(
+        lambda embeds: (embeds - 1).sqrt()[..., None], start, pivot + 1, direction, goal=0.0, max_updates=2, at_once=5
+    )
+    assert found.updates == 0 and torch.equal(found.embeds, start) and not direction.mean.any()
+
+
+def test_trials_that_are_not_finite_are_passed_over() -> None:
+    start, pivot = torch.zeros(1, 1, 1), torch.full((1, 1, 1, 1), 0.04)
+
+    def land(embeds: torch.Tensor) -> torch.Tensor:
+        return torch.where((embeds > 0.0075) & (embeds < 0.03), torch.nan, embeds)[..., None]
+
+    found = search(land, start, pivot, Direction.of(start), goal=0.0, max_updates=1, at_once=5)
+    assert float(found.embeds) == pytest.approx(0.04)
 
 
 def test_how_many_are_handed_over_together_changes_nothing() -> None:

@@ -41,6 +41,8 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name: str, value: object) 
 def test_null_text_needs_guidance_and_the_others_do_not() -> None:
     with pytest.raises(EditRealError, match=r"^expected guidance_scale above 1 for null_text, got 1; use .*direct"):
         InversionSettings(guidance_scale=1)
+    with pytest.raises(EditRealError, match=r"^expected guidance_scale above 1 for null_text_search, got 1; use"):
+        InversionSettings(inversion="null_text_search", guidance_scale=1)
     assert InversionSettings(guidance_scale=1.01).guidance_scale == 1.01
     assert InversionSettings(inversion="direct", guidance_scale=1).guidance_scale == 1
 
