@@ -17,7 +17,7 @@ NOT_THE_LOWER[362:, 280:] = 255
 
 MENDED: dict[str, dict[str, Any]] = {
     "1. the mask is too large": {"mask_rule": "published"},
-    "2. the default rule: burnt out": {},
+    "2. the default rule: white all over": {},
     "3. reweight={'white': 0.3}": {"reweight": {"white": 0.3}},
     "4. and an exclude_mask": {"reweight": {"white": 0.3}, "exclude_mask": NOT_THE_LOWER},
 }
