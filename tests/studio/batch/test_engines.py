@@ -161,7 +161,7 @@ def test_a_cluster_that_is_not_there_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     setup = Setup(str(tmp_path / "out"), model)
-    with pytest.raises(EditRealError, match=r"pip install edit-real\[batch\]"):
+    with pytest.raises(EditRealError, match=r"pip install 'edit-real\[batch\]'"):
         run_batch(read_jobs(jobs_file), setup, engine="ray")
 
 
