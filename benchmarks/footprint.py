@@ -15,7 +15,7 @@ measures a few steps of an edit on this machine, with random weights where the m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -181,25 +181,27 @@ def _millions(network: Any) -> float:
     return 0.0 if network is None else sum(weight.numel() for weight in network.parameters()) / 1e6
 
 
-def memory_table() -> str:
-    """Every model in both number formats."""
+Counted = Mapping[tuple[str, torch.dtype], Footprint]
+"""By model and number format."""
+
+
+def memory_table(counted: Counted) -> str:
+    """A row for each."""
     rows = []
-    for name in (BUNDLED, *SIZES):
-        for dtype in DTYPES:
-            found = footprint(name, dtype)
-            held = {f"{phase} (MiB)": f"+{mib:.0f}" for phase, mib in found.phases.items()}
-            row = {"model": name, "format": str(dtype).removeprefix("torch."), "weights (MiB)": f"{found.weights:.0f}"}
-            rows.append({**row, **held, "one edit (GiB)": found.edit / 1024})
+    for (name, dtype), found in counted.items():
+        held = {f"{phase} (MiB)": f"+{mib:.0f}" for phase, mib in found.phases.items()}
+        row = {"model": name, "format": str(dtype).removeprefix("torch."), "weights (MiB)": f"{found.weights:.0f}"}
+        rows.append({**row, **held, "one edit (GiB)": found.edit / 1024})
     return markdown(rows)
 
 
-def published_table() -> str:
+def published_table(counted: Counted) -> str:
     """One edit by the published way, in float32, and by ours in both number formats."""
     rows = []
     for name in PUBLISHED:
         published = published_footprint(name).edit
         for dtype in DTYPES:
-            ours = footprint(name, dtype).edit
+            ours = counted[name, dtype].edit
             rows.append(
                 {
                     "model": name,
@@ -227,7 +229,8 @@ def main(
 ) -> None:
     """Print the tables of parts and memory, or a line of times."""
     if seconds is None:
-        print(model_table(), memory_table(), published_table(), sep="\n\n")
+        counted = {(name, dtype): footprint(name, dtype) for name in (BUNDLED, *SIZES) for dtype in DTYPES}
+        print(model_table(), memory_table(counted), published_table(counted), sep="\n\n")
         return
     if seconds != BUNDLED and seconds not in SIZES:
         raise EditRealError(f"expected a model among {', '.join((BUNDLED, *SIZES))}, got {seconds!r}")

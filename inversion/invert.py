@@ -22,8 +22,8 @@ from inversion.trajectory import Trajectory
 from inversion.walk import Walk
 
 METHODS: dict[str, Method] = {
-    "null_text": Method(null_text),
-    "null_text_search": Method(null_text_search),
+    "null_text": Method(null_text, needs_guidance=True),
+    "null_text_search": Method(null_text_search, needs_guidance=True),
     "negative_prompt": Method(negative_prompt),
     "direct": Method(direct),
     "predictor_corrector": Method(predictor_corrector),

@@ -32,6 +32,7 @@ class Method:
         kept: The names of the tensors that its trajectories keep for that.
         guidance_scale: Where that is left to the method; None is what suits the model.
         skip: Share of the steps from noise that sampling leaves out, where that is left to the method.
+        needs_guidance: Whether a guidance of 1 leaves it nothing to do.
     """
 
     invert: Invert
@@ -39,6 +40,7 @@ class Method:
     kept: tuple[str, ...] = ()
     guidance_scale: float | None = None
     skip: float = 0.0
+    needs_guidance: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "__doc__", self.invert.__doc__)  # which the reference and `help` show

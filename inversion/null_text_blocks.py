@@ -20,7 +20,7 @@ from backbones.finite import check_finite
 from backbones.levels import Level, Prediction
 from backbones.memory import ROWS_AT_ONCE, rows_that_fit
 from inversion.guidance import guide
-from inversion.null_text_path import LOSS_SCALE, NullTextResult, tolerance
+from inversion.null_text_path import NullTextResult, gradient_of, squared_errors, tolerance
 from inversion.progress import Callback
 from inversion.schedule import Schedule
 from inversion.steps import ddim_step
@@ -196,16 +196,13 @@ def look(
     for part in torch.arange(len(rows), device=rows.device).split(at_once):
         tuned = embeds[part].requires_grad_(above is not None)
         with torch.set_grad_enabled(above is not None):
-            errors = (land(tuned, rows[part]) - goal[rows[part]]).square().mean((1, 2, 3))
+            errors = squared_errors(land(tuned, rows[part]), goal[rows[part]])
         losses.append(errors.detach())
         if above is not None:
-            gradients.append(_gradient(errors, tuned) if (losses[-1] >= above[part]).any() else torch.zeros_like(tuned))
+            gradients.append(
+                gradient_of(errors, tuned) if (losses[-1] >= above[part]).any() else torch.zeros_like(tuned)
+            )
     return torch.cat(losses), torch.cat(gradients) if gradients else None
-
-
-def _gradient(errors: torch.Tensor, tuned: torch.Tensor) -> torch.Tensor:
-    """Of each row's error, by way of a scale that half precision can hold."""
-    return torch.autograd.grad((errors * LOSS_SCALE).sum(), tuned)[0] / LOSS_SCALE
 
 
 def step_length(

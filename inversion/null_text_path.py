@@ -50,6 +50,16 @@ Land = Callable[[torch.Tensor], torch.Tensor]
 """Where a timestep lands, `(R, C, h, w)`, with each of some embeddings `(R, K, D)`, which do not see one another."""
 
 
+def squared_errors(landed: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+    """Each row's mean squared distance, `(R,)` (Mokady et al., CVPR 2023, equation 3)."""
+    return (landed - goal).square().mean((1, 2, 3))
+
+
+def gradient_of(errors: torch.Tensor, embeds: torch.Tensor) -> torch.Tensor:
+    """Of each row's error with respect to its embedding, by way of a scale that half precision can hold."""
+    return torch.autograd.grad((errors * LOSS_SCALE).sum(), embeds)[0] / LOSS_SCALE
+
+
 class Tuned(NamedTuple):
     """One timestep's embedding `(1, K, D)`, where it lands `(1, C, h, w)`, and what that took."""
 

@@ -10,8 +10,17 @@ import torch
 from backbones.backbone import Backbone
 from backbones.condition import Condition
 from backbones.memory import rows_that_fit
-from inversion.ddim import ddim_invert
-from inversion.null_text_path import LEARNING_RATE, LOSS_SCALE, Land, NullTextResult, Tuned, along_path, tolerance
+from inversion.null_text import invert_and_tune
+from inversion.null_text_path import (
+    LEARNING_RATE,
+    Land,
+    NullTextResult,
+    Tuned,
+    along_path,
+    gradient_of,
+    squared_errors,
+    tolerance,
+)
 from inversion.progress import Callback, Progress
 from inversion.schedule import Schedule
 from inversion.settings import InversionSettings
@@ -33,15 +42,7 @@ def null_text_search(
 
     Arguments are those of every method, see `method.Invert`.
     """
-    assert settings.guidance_scale is not None
-    with progress.phase("invert", schedule.steps) as callback:
-        pivots = ddim_invert(backbone, schedule, latents, condition, callback)
-    start = condition if settings.null_text_start == "caption" else backbone.condition([""])
-    problem = (backbone, schedule, pivots, condition, start, settings.guidance_scale)
-    with progress.phase("null-text", schedule.steps) as callback:
-        tuned = optimize_by_search(*problem, max_inner_steps=settings.max_inner_steps, callback=callback)
-    report = tuned.report | {"null_text_start": settings.null_text_start}
-    return Inverted(pivots, tuned.uncond, tuned.arrived, report)
+    return invert_and_tune(backbone, schedule, latents, condition, settings, progress, optimize_by_search)
 
 
 def optimize_by_search(
@@ -133,7 +134,7 @@ def search(
         tried = best.embeds + lengths * direction.turn(gradient)
         with torch.no_grad():
             reached = torch.cat([land(some) for some in tried.split(at_once)])
-        errors = _errors(reached, pivot).nan_to_num(nan=math.inf)
+        errors = squared_errors(reached, pivot).nan_to_num(nan=math.inf)
         nearest = errors.argmin(keepdim=True)
         best = best._replace(updates=update)
         if float(errors[nearest]) < best.loss:
@@ -152,14 +153,9 @@ def _look(
     """
     embeds = embeds.detach().clone().requires_grad_(goal < math.inf)
     landed = land(embeds)
-    error = _errors(landed, pivot)[0]
+    error = squared_errors(landed, pivot)
     loss, landed = float(error.detach()), landed.detach()
     if not loss >= goal:
         return landed, loss, None
-    gradient = torch.autograd.grad(error * LOSS_SCALE, embeds)[0] / LOSS_SCALE
+    gradient = gradient_of(error, embeds)
     return landed, loss, gradient if gradient.isfinite().all() else None
-
-
-def _errors(landed: torch.Tensor, pivot: torch.Tensor) -> torch.Tensor:
-    """Mean squared, `(R,)`."""
-    return (landed - pivot).square().mean((1, 2, 3))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backbones.errors import EditRealError
 from backbones.option import check_options, option
 
+if TYPE_CHECKING:
+    from inversion.method import Method
 
-def _methods() -> Collection[str]:
+
+def _methods() -> Mapping[str, Method]:
     from inversion.invert import METHODS  # which imports this file
 
     return METHODS
@@ -114,8 +117,8 @@ class InversionSettings:
 
     def __post_init__(self) -> None:
         check_options(self)
-        tuned = self.inversion in ("null_text", "null_text_search")
-        if tuned and self.guidance_scale is not None and self.guidance_scale <= 1:
+        needed = _methods()[self.inversion].needs_guidance
+        if needed and self.guidance_scale is not None and self.guidance_scale <= 1:
             raise EditRealError(
                 f"expected guidance_scale above 1 for {self.inversion}, got {self.guidance_scale}; "
                 "use inversion 'direct'"

@@ -132,12 +132,15 @@ def test_how_many_are_handed_over_together_changes_nothing() -> None:
 
 
 def test_a_direction_goes_on_and_has_one_length() -> None:
-    direction, gradient = Direction.of(torch.zeros(1, 2, 3)), torch.randn(1, 2, 3)
+    gradient, another = torch.randn(2, 1, 2, 3, generator=torch.Generator().manual_seed(0))
+    direction = Direction.of(gradient)
     first = direction.turn(gradient)
     torch.testing.assert_close(first, -gradient.sign())
-    other = direction.turn(torch.randn(1, 2, 3))
+    other = direction.turn(another)
     assert float(other.square().mean()) == pytest.approx(1, rel=1e-5)
-    assert float((first * direction.turn(torch.zeros(1, 2, 3))).sum()) > 0  # momentum alone
+    momentum_alone = direction.turn(torch.zeros(1, 2, 3))
+    assert float((first * momentum_alone).sum()) > 0
+    torch.testing.assert_close(momentum_alone, other)
     assert not Direction.of(gradient).turn(torch.zeros(1, 2, 3)).any()
 
 

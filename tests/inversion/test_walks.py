@@ -20,17 +20,16 @@ from inversion.edict import coefficients, move, undo
 from inversion.edit_friendly import SOURCE_GUIDANCE
 from inversion.guidance import guide
 from inversion.invert import METHODS, invert, walk_of
-from inversion.method import Method
 from inversion.noised import noised_path
 from inversion.proximal import shrinkage
 from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
 from inversion.steps import ddim_step, posterior_deviation
 from inversion.trajectory import Trajectory
-from inversion.walk import State
+from inversion.walk import Retrace, State
 
 CAPTION, NEW = "a photo of a red rose", "a photo of a red cat"
-WITH_A_WAY = [name for name, method in METHODS.items() if method != Method(method.invert)]
+WITH_A_WAY = [name for name, method in METHODS.items() if method.walk is not Retrace]
 
 
 @pytest.fixture
