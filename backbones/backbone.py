@@ -88,6 +88,7 @@ class Backbone:
             divides evenly.
         known_words: The words that the model was trained on, where it says so; None for an open vocabulary.
         guidance_scale: That suits the model's edits; the family's where the model says nothing else.
+        mask_spread: How often a word's heat is carried along self-attention for a mask, that suits the model's maps.
         device: Where it computes. Networks that do not fit there wait in the machine's memory, see `memory`.
         zero_uncond: Whether zeros stand for the empty caption.
         words: The words of its captions by what they are for, such as flowers or colours, where the model says so.
@@ -109,6 +110,7 @@ class Backbone:
     known_words: frozenset[str] | None
     guidance_scale: float
     device: torch.device
+    mask_spread: int = 1
     zero_uncond: bool = False
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trust: Mapping[str, Any] | None = None

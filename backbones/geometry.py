@@ -11,6 +11,9 @@ import numpy as np
 
 from backbones.errors import EditRealError
 
+Box = tuple[int, int, int, int]
+"""A part of a photo: left, top, right, bottom in upright photo pixels."""
+
 MIN_SIDE = 16
 """Smallest side in pixels of a photo, or of a region of it, that is worth editing."""
 
@@ -31,6 +34,11 @@ class Geometry:
     photo_size: tuple[int, int]
     box: tuple[int, int, int, int]
     working_size: tuple[int, int]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the model sees all of the photo."""
+        return self.box == (0, 0, *self.photo_size)
 
     def crop(self, array: np.ndarray) -> np.ndarray:
         """The box of an array `(H, W, ...)` at the photo's size: a view `(bottom - top, right - left, ...)`."""

@@ -98,6 +98,7 @@ def build(found: Found, device: torch.device, dtype: torch.dtype) -> Backbone:
         **fields,
         known_words=None if words is None else frozenset(words),
         guidance_scale=float(own.get("guidance_scale", found.family.guidance_scale)),
+        mask_spread=int(own.get("mask_spread", Backbone.mask_spread)),
         device=device,
         words={kind: tuple(known) for kind, known in own.get("words", {}).items()},
         trust=own.get("trust"),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from backbones.backbone import Backbone
-from backbones.geometry import plan_geometry
+from backbones.geometry import Geometry
 from backbones.photo import Photo
 from backbones.pixels import to_image, to_pixels
 from benchmarks.edits import Edit
@@ -39,7 +39,7 @@ def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> 
     Args:
         edit: What was asked.
         outcome: What came of it.
-        ceiling: The photo through the autoencoder alone, `(h, w, 3)` uint8 at the model's size.
+        ceiling: What was seen of the photo through the autoencoder alone, `(h, w, 3)` uint8 at the model's size.
         judge: The networks.
 
     Returns:
@@ -47,7 +47,8 @@ def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> 
         the edit's region is not; `..._pie_...` in PIE-Bench's definition. NaN where a measure does not apply.
         `sign_...` is what the edit says of itself.
     """
-    small = cv2.resize(edit.region.astype(np.float32), ceiling.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.5
+    region = outcome.geometry.crop(edit.region)
+    small = cv2.resize(region.astype(np.float32), ceiling.shape[1::-1], interpolation=cv2.INTER_AREA) > 0.5
     figures: dict[str, float] = {}
     for when, image, reference, kept in (
         ("before", outcome.drawn, ceiling, ~small),
@@ -83,7 +84,6 @@ def petals(edit: Edit) -> np.ndarray:
 
 
 @torch.no_grad()
-def autoencoded(backbone: Backbone, photo: Photo) -> np.ndarray:
-    """The photo through the autoencoder alone, `(h, w, 3)` uint8 at the model's size."""
-    geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple)
+def autoencoded(backbone: Backbone, photo: Photo, geometry: Geometry) -> np.ndarray:
+    """What is seen of a photo through the autoencoder alone, `(h, w, 3)` uint8 at the model's size."""
     return np.asarray(to_image(backbone.decode(backbone.encode(to_pixels(photo, geometry)))))

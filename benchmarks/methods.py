@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backbones.errors import EditRealError
+from backbones.geometry import Geometry, plan_geometry
 from backbones.photo import Photo
 from benchmarks.edits import Edit
 from benchmarks.memory import peak_memory
@@ -37,6 +38,8 @@ PUBLISHED: dict[str, Any] = {
     "refinement": "plain",
     "blend_start": 0.2,
     "cell_share": 1.0,
+    "mask_grows": True,
+    "closer": 0.0,
     "exact": False,
     "attempts": 1,
 }
@@ -44,6 +47,7 @@ PUBLISHED: dict[str, Any] = {
 
 There a person names the words that are emphasised and that place the local blend; here the captions' difference does.
 The composite, with what it keeps of the photo's texture, is ours in every row; the figures from before it are theirs.
+So are the noise levels at which the photo's own maps are taken.
 """
 
 
@@ -131,6 +135,7 @@ class Outcome:
         image: The photo's size, `(H, W, 3)` uint8.
         mask: Where it was composited, `(H, W)` bool.
         drawn: What the model drew, before compositing, `(h, w, 3)` uint8 at the model's size.
+        geometry: Of what it saw of the photo.
         seconds: That it took; what the edits of one photo share is divided among them.
         memory: The peak while it ran, in MiB, see `peak_memory`; NaN where it cannot be told.
         signs: What an edit says of itself, its metrics; nothing of inpainting.
@@ -139,6 +144,7 @@ class Outcome:
     image: np.ndarray
     mask: np.ndarray
     drawn: np.ndarray
+    geometry: Geometry
     seconds: float
     memory: float
     signs: Mapping[str, float] = field(default_factory=dict)
@@ -177,6 +183,7 @@ def run_method(
         EditRealError: One of the edits cannot be done.
     """
     results: Sequence[EditResult | InpaintResult]
+    whole = plan_geometry(photo.size, editor.backbone.image_size, editor.backbone.size_multiple)
     of_inversion = 0.0
     with peak_memory(editor.backbone.device) as peak:
         start = perf_counter()
@@ -198,6 +205,7 @@ def run_method(
             image=np.asarray(result.image.convert("RGB")),
             mask=np.asarray(result.mask) > 0,
             drawn=np.asarray(result.drawn),
+            geometry=result.trajectory.geometry if isinstance(result, EditResult) else whole,
             seconds=seconds,
             memory=peak.mib,
             signs=result.metrics if isinstance(result, EditResult) else {},

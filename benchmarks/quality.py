@@ -6,7 +6,8 @@ writes `quality.csv` (a row for each edit and method), `quality.md` (the tables)
 picture, in one file), `sheet.png` (some edits by every method) and `first.png` (the first edits of the list by ours,
 none chosen by looks). What is measured is kept in `results.jsonl` as it comes, and the same command goes on from there
 when it was interrupted. `--quick` takes a tenth of the photos. `--pie-bench FOLDER` takes a folder
-in PIE-Bench's format instead of the archives. To choose settings, give rows of your own and photos of the train split:
+in PIE-Bench's format instead of the archives; `--widen 3` sets photos into frames three times as wide, so that things
+are small. To choose settings, give rows of your own and photos of the train split:
 
     python -m benchmarks.choose_edits --split train --photos ... --out work/train-edits.json
     python -m benchmarks.quality --photos ... --edits work/train-edits.json --kind "colour swap" --out out/train \
@@ -20,7 +21,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,6 +43,7 @@ from benchmarks.methods import METHODS, OURS, Inverted, Masks, Method, Outcome, 
 from benchmarks.pictures import draw_first, draw_samples, page, thumbnail
 from benchmarks.pie_bench import read_pie_bench
 from benchmarks.report import report
+from benchmarks.widen import stands_free, widen
 from editing.editor import Editor
 from studio.batch.ledger import Ledger
 from studio.batch.store import FolderStore
@@ -80,7 +82,7 @@ def run_group(edits: list[Edit], methods: Mapping[str, Method], steps: int, setu
     """Edits that share an inversion, by every method."""
     editor, judge = _load(setup)
     photo = open_photo(edits[0].photo)
-    ceiling = autoencoded(editor.backbone, photo)
+    ceiling_of = cache(partial(autoencoded, editor.backbone, photo))
     rows: list[dict[str, Any]] = []
     masks: Masks = [None] * len(edits)
     inversions: dict[str, Inverted] = {}
@@ -92,7 +94,10 @@ def run_group(edits: list[Edit], methods: Mapping[str, Method], steps: int, setu
         for edit, outcome in zip(edits, outcomes, strict=True):
             row = {**_head(edit, name), "error": ""}
             if isinstance(outcome, Outcome):
-                row |= {**measure(edit, outcome, ceiling, judge), "picture": thumbnail(outcome.image)}
+                row |= {
+                    **measure(edit, outcome, ceiling_of(outcome.geometry), judge),
+                    "picture": thumbnail(outcome.image),
+                }
             rows.append(row if isinstance(outcome, Outcome) else {**row, "error": str(outcome)})
     return Done(rows, judge.learned.missing)
 
@@ -217,6 +222,7 @@ def main(
     settings: Annotated[list[str] | None, typer.Option("--set", help="a row such as 'self_replace=0.2'")] = None,
     steps: Annotated[int, typer.Option(min=1, help="denoising steps; 20 keep all edits under half an hour")] = 20,
     quick: Annotated[bool, typer.Option("--quick", help="a tenth of the photos")] = False,
+    factor: Annotated[float, typer.Option("--widen", min=1, help="set photos into frames so many times as wide")] = 1,
     classifier: Annotated[Path, typer.Option(help="folder that training.classifier wrote")] = CLASSIFIER,
     jobs: Annotated[int | None, typer.Option(min=1, help="processes; by default as many as there are cores")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="also measure again what failed before")] = False,
@@ -224,6 +230,8 @@ def main(
     """Measure the methods."""
     methods = choose_methods(method or (), settings or ())
     chosen = read_chosen(photos or (), edits, pie_bench, kind or (), quick)
+    if factor > 1:
+        chosen = [widen(edit, factor) for edit in chosen if stands_free(edit)]
     jobs = jobs or default_jobs()
     known = classifier if (classifier / "classifier.safetensors").is_file() else None
     setup = Setup(model, known, threads=1 if jobs > 1 else None)

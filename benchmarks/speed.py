@@ -225,9 +225,11 @@ def judge_with(editor: Editor) -> Callable[[Edit, Drawn], Mapping[str, float]]:
     """Colour reached (%), background (dB) and mask IoU of what a model drew, at its own size."""
 
     def judge(edit: Edit, drawn: Drawn) -> Mapping[str, float]:
-        ceiling = autoencoded(editor.backbone, open_photo(edit.photo))
+        ceiling = autoencoded(editor.backbone, open_photo(edit.photo), drawn.geometry)
         size = ceiling.shape[1::-1]
-        region = cv2.resize(edit.region.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+        region = (
+            cv2.resize(drawn.geometry.crop(edit.region).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+        )
         return {
             "colour": color_share(drawn.image, region, str(edit.asked_color)),
             "background": background(drawn.image, ceiling, ~region)["psnr"],

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from backbones.geometry import Geometry
 from backbones.loading import default_dtype
 from backbones.photo import Photo
 from backbones.pixels import to_unit
@@ -24,10 +25,11 @@ from editing.settings import InversionSettings
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """An edit as the model drew it, `(h, w, 3)` uint8, and where, `(h, w)` bool, at the model's size."""
+    """An edit as the model drew it, `(h, w, 3)` uint8, and where, `(h, w)` bool, at the size of what it saw."""
 
     image: np.ndarray
     mask: np.ndarray
+    geometry: Geometry
 
 
 class Way(Protocol):
@@ -63,19 +65,21 @@ class PublishedWay:
     def invert(self, photo: Photo, caption: str) -> Any:
         view = look_at(self.editor.backbone, photo, None)
         pivots = baseline.invert(self._plain, view.latents, caption)
-        return caption, pivots[:1], baseline.null_text(self._plain, pivots, caption)
+        return view.geometry, caption, pivots[:1], baseline.null_text(self._plain, pivots, caption)
 
     def edit(self, inverted: Any, new_captions: Sequence[str]) -> list[Drawn]:
-        caption, noise, uncond = inverted
-        return [self._edit(caption, noise, uncond, new) for new in new_captions]
+        return [self._edit(*inverted, new) for new in new_captions]
 
-    def _edit(self, caption: str, noise: torch.Tensor, uncond: torch.Tensor, new_caption: str) -> Drawn:
+    def _edit(
+        self, geometry: Geometry, caption: str, noise: torch.Tensor, uncond: torch.Tensor, new_caption: str
+    ) -> Drawn:
         backbone = self.editor.backbone
         alignment = align_captions(backbone.parse(caption), backbone.parse(new_caption))
         latents, mask = baseline.edit_with_mask(self._plain, noise, uncond, alignment)
         image = np.rint(to_unit(backbone.decode(latents[1:])[0]) * 255).astype(np.uint8)
         cells = mask[0, 0].cpu().numpy().astype(np.uint8)
-        return Drawn(image, cv2.resize(cells, image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0)
+        mask = cv2.resize(cells, image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+        return Drawn(image, mask, geometry)
 
 
 @dataclass(eq=False)
@@ -97,7 +101,10 @@ class OurWay:
         results = self.editor.edit_many(inverted, new_captions, **self.edits)
         found = []
         for result in results:
-            image = np.asarray(result.drawn)
-            mask = cv2.resize(np.asarray(result.mask), image.shape[1::-1], interpolation=cv2.INTER_AREA) > 127
-            found.append(Drawn(image, mask))
+            image, geometry = np.asarray(result.drawn), result.trajectory.geometry
+            mask = (
+                cv2.resize(geometry.crop(np.asarray(result.mask)), image.shape[1::-1], interpolation=cv2.INTER_AREA)
+                > 127
+            )
+            found.append(Drawn(image, mask, geometry))
         return found

@@ -185,6 +185,12 @@ def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple
     return _content(source, chosen_source), _content(target, chosen_target)
 
 
+def added_things(alignment: Alignment, words: Iterable[Word]) -> list[Word]:
+    """Those of some words of the new caption whose noun stands for nothing in the old one."""
+    target = alignment.target
+    return [word for word in words if head_of(target, target.words.index(word)) in alignment.added]
+
+
 def reweighted_words(alignment: Alignment, names: Iterable[str]) -> list[Word]:
     """The target's words of those names.
 

@@ -32,9 +32,9 @@ FREER: tuple[Mapping[str, Any], ...] = (
     {"control": "refine", "self_replace": 0.2},
 )
 STRICTER: tuple[Mapping[str, Any], ...] = (
-    {"mask_rule": "midrange"},
-    {"mask_rule": "midrange", "mask_threshold": 0.65},
-    {"mask_rule": "midrange", "emphasis": 1.5},
+    {"mask_threshold": 0.65},
+    {"mask_threshold": 0.8},
+    {"mask_threshold": 0.65, "emphasis": 1.5},
 )
 WIDER: tuple[Mapping[str, Any], ...] = ({"mask_threshold": 0.25}, {"mask_threshold": 0.1})
 

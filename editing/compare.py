@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from backbones.backbone import Backbone
+from backbones.geometry import Box, Geometry, plan_geometry
 from backbones.loading import load_backbone
 from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.pixels import to_pixels, to_unit, with_alpha
@@ -221,14 +222,16 @@ def compare_with_inpainting(
     start = perf_counter()
     trajectory = editor.invert(photo, caption, inversion, region=region)
     edit = editor.edit(trajectory, new_caption, edit_settings, photo=photo)
-    entries = [_entry(OURS, edit, edit, perf_counter() - start)]
+    entries = [_entry(OURS, edit, edit, edit.trajectory.geometry, perf_counter() - start)]
 
     masks = {OUR_MASK: np.asarray(edit.mask) > 0} | ({} if given is None else {YOUR_MASK: given})
     masks = {name: chosen for name, chosen in masks.items() if chosen.any()}
     for (name, chosen), (method, loaded) in product(masks.items(), models.items()):
-        start = perf_counter()
-        result = inpaint_photo(photo, new_caption, chosen, choices[method], loaded, region=region, progress=progress)
-        entries.append(_entry(f"{INPAINTINGS[method].label}, {name}", result, edit, perf_counter() - start))
+        start, part = perf_counter(), _part_for(chosen, edit, region)
+        result = inpaint_photo(photo, new_caption, chosen, choices[method], loaded, region=part, progress=progress)
+        seconds = perf_counter() - start
+        geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple, part)
+        entries.append(_entry(f"{INPAINTINGS[method].label}, {name}", result, edit, geometry, seconds))
     pictures = {name: Image.fromarray(chosen.astype(np.uint8) * 255) for name, chosen in masks.items()}
     return Comparison(edit, tuple(entries), pictures, tuple(edit.warnings), seed)
 
@@ -243,9 +246,16 @@ def _inpaint_settings(inversion: InversionSettings, edit: EditSettings, seed: in
     return {method: InpaintSettings(method=method, seed=seed, **shared) for method in INPAINTINGS}
 
 
-def _entry(name: str, result: EditResult | InpaintResult, edit: EditResult, seconds: float) -> ComparisonEntry:
-    """Measures one result; `edit` tells what the model saw of the photo."""
+def _part_for(mask: np.ndarray, edit: EditResult, region: Box | None) -> Box | None:
+    """What inpainting sees: the part that the edit saw, unless the mask reaches beyond it."""
     geometry = edit.trajectory.geometry
+    return geometry.box if geometry.crop(mask).sum() == mask.sum() else region
+
+
+def _entry(
+    name: str, result: EditResult | InpaintResult, edit: EditResult, geometry: Geometry, seconds: float
+) -> ComparisonEntry:
+    """Measures one result; `geometry` tells what the model saw of the photo."""
     photo, after, mask = (np.asarray(image) for image in (edit.photo.image, result.image.convert("RGB"), result.mask))
     similarity, ratio = float("nan"), float("nan")
     # What is drawn at the photo's size is drawn inside the mask alone.

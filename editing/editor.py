@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -15,6 +16,7 @@ from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.view import View, look_at
 from editing.batches import edits_that_fit, in_batches
 from editing.captions import check_caption, check_captions
+from editing.closer import look_closer, part_round
 from editing.generated import generate
 from editing.make import make_edits
 from editing.maps import MAP_LEVELS, look_for_words
@@ -23,7 +25,7 @@ from editing.plan import plan_edit
 from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.settings import EditSettings, settings_for_each, with_options
-from editing.source import Source, look_at_source, look_at_words
+from editing.source import Look, Source, look_at_source, look_at_words
 from editing.views import look_again
 from inversion.invert import check_kept, invert
 from inversion.progress import Callback, Progress, progress_of
@@ -186,9 +188,12 @@ class Editor:
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
             told = self._told(progress)
-            look = partial(look_at_source, self.backbone, trajectory, some, limit=self._bytes_kept, progress=told)
-            source = self._source_of(trajectory, look)
-            results += make_edits(self.backbone, trajectory, view, some, source, told)
+            find = partial(look_at_source, self.backbone, trajectory, some, limit=self._bytes_kept, progress=told)
+            whole = Look(trajectory, view, self._source_of(trajectory, find))
+            for part, alike in groupby(some, partial(part_round, look=whole)):
+                same = list(alike)
+                closer = look_closer(self.backbone, whole, same, part, limit=self._bytes_kept, progress=told)
+                results += make_edits(self.backbone, closer, same, told)
         return results
 
     def mask(
@@ -203,10 +208,10 @@ class Editor:
         """Where an edit would begin, before any of it is sampled: L, the photo's size; 0 is untouched.
 
         It is the mask of the old caption's words in the photo, cut, refined and feathered as that of an edit, with
-        protected words and masks of yours taken in. An edit joins to it, step by step, where the model sees the words
-        that only the new caption has, and takes away the protected ones among them. So the mask of the result may be
-        larger; where a new caption only adds a thing, this one is empty. The two are alike where `blend_words` are
-        words that only the old caption has, or none.
+        protected words and masks of yours taken in; a small thing is looked at closer for it. That is the mask of the
+        result, unless the new caption adds things, which an edit takes in where the model sees them step by step, as it
+        does with `mask_grows` of words that take an old one's place, or has protected words of its own, which it takes
+        away. Where a new caption only adds a thing, this one is empty.
 
         Args:
             trajectory: From `invert`, `generate` or `Trajectory.load`.
@@ -222,7 +227,10 @@ class Editor:
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
         source = self._source_of(trajectory, lambda known: known or look_at_words(self.backbone, trajectory))
-        place = Place(plan, source.maps, view, source.outlines)
+        whole = Look(trajectory, view, source)
+        part = part_round(plan, whole)
+        closer = look_closer(self.backbone, whole, [plan], part, limit=self._bytes_kept, progress=self.progress)
+        place = Place(plan, closer.source.maps, closer.view, closer.source.outlines)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
     def propose(

@@ -118,10 +118,12 @@ def describe(backbone: Backbone, trajectory: Trajectory, plan: EditPlan) -> dict
         "inversion": trajectory.method,
         "steps": trajectory.steps,
         "guidance_scale": trajectory.guidance_scale,
+        "region": None if trajectory.geometry.is_whole else trajectory.geometry.box,
         **trajectory.report,
         **{field.name: getattr(plan.settings, field.name) for field in dataclasses.fields(plan.settings)},
         "kind": plan.kind,
         "texture": plan.texture,
+        "mask_spread": plan.mask_spread,
         "source_words": [word.text for word in plan.region.source_words],
         "target_words": [word.text for word in plan.region.target_words],
     }

@@ -16,7 +16,7 @@ from editing.make import make_edits
 from editing.plan import plan_edit
 from editing.result import EditResult
 from editing.settings import split_settings
-from editing.source import look_at_source
+from editing.source import Look, look_at_source
 from editing.views import look_again
 from inversion.ddim import ddim_sample
 from inversion.progress import Callback, Progress, progress_of
@@ -48,7 +48,7 @@ def edit_generated(
     trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)
     view = look_again(trajectory, photo)
     source = look_at_source(backbone, trajectory, [plan], progress=told)
-    return make_edits(backbone, trajectory, view, [plan], source, told)[0]
+    return make_edits(backbone, Look(trajectory, view, source), [plan], told)[0]
 
 
 def generate(

@@ -5,35 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backbones.backbone import Backbone
-from backbones.view import View
 from editing.attempts import make_with_second_thoughts
 from editing.finish import finish
 from editing.plan import EditPlan
 from editing.result import EditResult
 from editing.sample import sample_edits
-from editing.source import Source
+from editing.source import Look
 from inversion.progress import Progress
-from inversion.trajectory import Trajectory
 
 
-def make_edits(
-    backbone: Backbone,
-    trajectory: Trajectory,
-    view: View,
-    plans: Sequence[EditPlan],
-    source: Source,
-    progress: Progress,
-) -> list[EditResult]:
+def make_edits(backbone: Backbone, look: Look, plans: Sequence[EditPlan], progress: Progress) -> list[EditResult]:
     """The results of edits that are sampled in one batch.
 
     Args:
         backbone: The model.
-        trajectory: Of the photo.
-        view: Of it.
+        look: At the photo, or at a part of it.
         plans: One or more, alike in `control` and `exact`.
-        source: What they share, from `look_at_source`.
         progress: Told of every step.
     """
+    trajectory, view, source = look
 
     def make(plans: Sequence[EditPlan]) -> list[EditResult]:
         with progress.phase("edit", trajectory.steps) as callback:

@@ -27,15 +27,22 @@ class Place:
     """The place of a planned edit, with all that does not change while it is sampled worked out once.
 
     The soft masks are `(h, w)` in [0, 1] with the boundary at 0.5, at the maps' resolution.
+
+    Attributes:
+        cells: The latent cells that are edited whatever the maps say, `(h, w)` bool, or None.
+        follows: Whether it depends on where words are seen in the edit.
     """
 
     def __init__(self, plan: EditPlan, maps: AttentionMaps, view: View, outlines: Outlines | None = None) -> None:
         """`maps` are those of the old caption over the photo; `outlines` are shared with further places in it."""
         self._outlines = {} if outlines is None else outlines
-        self._region, self._settings, self._view = plan.region, plan.settings, view
+        self._region, self._settings, self._spread, self._view = plan.region, plan.settings, plan.mask_spread, view
         self._part = view.geometry.crop(np.asarray(view.photo.image))
         self._source = self._words(maps, plan.region.source_words)
         self._protected = self._words(maps, plan.region.source_protected)
+        region = plan.region
+        self._target_words = region.target_words if plan.settings.mask_grows else region.added_words
+        self.follows = bool(self._target_words or region.target_protected)
         self._include, self._exclude = (
             None if mask is None else self._shares(mask) for mask in (plan.region.include, plan.region.exclude)
         )
@@ -43,16 +50,16 @@ class Place:
         self.cells = self._covered_cells()
 
     def soft_mask(self, target: AttentionMaps | None = None) -> torch.Tensor:
-        """The mask: union of where the source's words were and the target's are, minus the protected words.
+        """The mask: union of where the source's words were and the target's are that count, minus the protected words.
 
         All of the frame without a local blend; then the user's masks, which have the last word.
 
         Args:
-            target: Maps of the new caption over the edit so far; None before there are any.
+            target: Maps of the new caption over the edit so far; None before there are any, or where none are followed.
         """
         soft, protected = self._source, self._protected
         if target is not None:
-            soft = torch.maximum(soft, self._words(target, self._region.target_words))
+            soft = torch.maximum(soft, self._words(target, self._target_words))
             protected = torch.maximum(protected, self._words(target, self._region.target_protected))
         if not self._settings.local_blend:
             soft = torch.ones_like(soft)
@@ -63,7 +70,9 @@ class Place:
             soft = torch.minimum(soft, 1 - self._exclude)
         return soft
 
-    def blend(self, latents: torch.Tensor, source: torch.Tensor, target: AttentionMaps, step: int) -> torch.Tensor:
+    def blend(
+        self, latents: torch.Tensor, source: torch.Tensor, target: AttentionMaps | None, step: int
+    ) -> torch.Tensor:
         """The edited latents `(1, C, h, w)` with the source's outside the mask, once that has begun."""
         if not self._settings.local_blend or not self._blends[step]:
             return latents
@@ -85,6 +94,14 @@ class Place:
         everywhere = geometry.paste(allowed, np.zeros(geometry.photo_size[::-1], bool))
         limit = feather_inside(everywhere, self._settings.feather * max(part.shape))
         return np.minimum(geometry.paste(shares, np.zeros_like(limit)), limit)
+
+    def outline(self) -> np.ndarray:
+        """The source's mask along the edges of the photo made small, `(h, w)` bool; without what the user includes."""
+        soft = self.soft_mask().cpu().numpy()
+        key = (self._settings.refinement, soft.tobytes())
+        if key not in self._outlines:
+            self._outlines[key] = refine_mask(soft, shrink(self._part), self._settings.refinement)
+        return self._outlines[key]
 
     def working_mask(self, soft: torch.Tensor, working: np.ndarray) -> np.ndarray:
         """Where the mask or the blended cells are, `(h, w)` bool, for the model's pixels `(h, w, 3)` in [0, 1]."""
@@ -111,16 +128,8 @@ class Place:
         )
         if self._settings.cell_share == 1:
             return touched
-        covered = self._cells(shares(self._outline(), *self._grid) > self._settings.cell_share)
+        covered = self._cells(shares(self.outline(), *self._grid) > self._settings.cell_share)
         return covered if touched is None else covered | touched
-
-    def _outline(self) -> np.ndarray:
-        """The source's mask along the edges of the photo made small, `(h, w)` bool."""
-        soft = self.soft_mask().cpu().numpy()
-        key = (self._settings.refinement, soft.tobytes())
-        if key not in self._outlines:
-            self._outlines[key] = refine_mask(soft, shrink(self._part), self._settings.refinement)
-        return self._outlines[key]
 
     @property
     def _grid(self) -> tuple[int, int]:
@@ -140,5 +149,5 @@ class Place:
         positions = [position for word in words for position in word.positions]
         if not positions:
             return torch.zeros(maps.height, maps.width, device=maps.cross.device)
-        heat = word_heat(maps, positions, spread=self._settings.mask_spread)
+        heat = word_heat(maps, positions, spread=self._spread)
         return binarize(heat, self._settings.mask_rule, self._settings.mask_threshold)

@@ -27,6 +27,7 @@ class EditPlan:
         settings: How it is made, with those that its kind chooses.
         steps: Of the schedule.
         kind: What the edit is about, a key of `kind.KINDS`.
+        mask_spread: How often heat is carried along self-attention: the settings', or what suits the model.
         asked: The settings as they were handed over.
     """
 
@@ -35,6 +36,7 @@ class EditPlan:
     settings: EditSettings
     steps: int
     kind: str
+    mask_spread: int
     asked: EditSettings
 
     @property
@@ -73,7 +75,9 @@ def plan_edit(
     colors = backbone.words.get(COLORS, ())
     kind = settings.kind or kind_of(alignment, weighed=bool(settings.reweight), colors=colors)
     chosen = fill_in(settings, POLICY.get(kind, {}))
-    plan = EditPlan(alignment, find_region(alignment, chosen, photo_size), chosen, steps, kind, asked=settings)
+    spread = backbone.mask_spread if chosen.mask_spread is None else chosen.mask_spread
+    region = find_region(alignment, chosen, photo_size)
+    plan = EditPlan(alignment, region, chosen, steps, kind, spread, asked=settings)
     TrustModel.of(backbone)  # read to see whether it can be
     side = backbone.image_size // backbone.vae_factor
     CONTROLS[settings.control]([plan], backbone.sites(side, side), torch.device("cpu"))  # made to see whether it can be

@@ -70,8 +70,6 @@ class Recipe:
     @classmethod
     def of(cls, backbone: Backbone, trajectory: Trajectory, plan: EditPlan) -> Recipe:
         """The recipe of an edit of a trajectory as it was planned."""
-        width, height = trajectory.geometry.photo_size
-        whole = trajectory.geometry.box == (0, 0, width, height)
         generated = trajectory.method == "generated"
         used_dtype = None if backbone.dtype == default_dtype(backbone.device) else backbone.dtype_name
         drawn = {"include_mask": plan.region.include, "exclude_mask": plan.region.exclude}
@@ -79,7 +77,7 @@ class Recipe:
             caption=plan.alignment.source.text,
             new_caption=plan.alignment.target.text,
             model=backbone.name,
-            region=None if whole else trajectory.geometry.box,
+            region=None if trajectory.geometry.is_whole else trajectory.geometry.box,
             dtype=used_dtype,
             seed=trajectory.report["seed"] if generated else None,
             settings=_settings_of(backbone, trajectory, plan),

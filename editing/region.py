@@ -9,7 +9,7 @@ import numpy as np
 
 from backbones.errors import EditRealError
 from backbones.text import Caption, Word
-from editing.align import Alignment, edited_words, reweighted_words
+from editing.align import Alignment, added_things, edited_words, reweighted_words
 from editing.settings import EditSettings
 from masks.user_mask import read_mask
 
@@ -21,6 +21,7 @@ class EditRegion:
     Attributes:
         source_words: Of the old caption.
         target_words: Of the new one.
+        added_words: Those of them that stand for nothing in the old caption, which alone can tell where they are.
         source_protected: Words of the old caption that must not change.
         target_protected: Words of the new one that must not.
         include: `(H, W)` bool at the photo's size, or None.
@@ -29,6 +30,7 @@ class EditRegion:
 
     source_words: tuple[Word, ...]
     target_words: tuple[Word, ...]
+    added_words: tuple[Word, ...]
     source_protected: tuple[Word, ...]
     target_protected: tuple[Word, ...]
     include: np.ndarray | None
@@ -44,8 +46,11 @@ def find_region(alignment: Alignment, settings: EditSettings, photo_size: tuple[
     source, target = alignment.source, alignment.target
     if settings.blend_words is None:
         source_words, target_words = edited_words(alignment, reweighted_words(alignment, settings.reweight))
+        added = added_things(alignment, target_words)
     else:
         source_words, target_words = _find(settings.blend_words, source, target)
+        known = {word.key for word in source_words}
+        added = [word for word in target_words if word.key not in known]
     source_protected, target_protected = _find(settings.protect_words, source, target)
     include, exclude = (
         None if mask is None else read_mask(mask, photo_size, what)
@@ -54,6 +59,7 @@ def find_region(alignment: Alignment, settings: EditSettings, photo_size: tuple[
     return EditRegion(
         source_words=tuple(source_words),
         target_words=tuple(target_words),
+        added_words=tuple(added),
         source_protected=tuple(source_protected),
         target_protected=tuple(target_protected),
         include=include,

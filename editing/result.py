@@ -90,10 +90,17 @@ class EditResult:
         """One picture: photo, the photo as the model draws it, mask, edit, and the words' heat maps."""
         panels = [
             ("photo", self.photo.image),
-            ("as the model draws it", self.reconstruction.resize(self.photo.size, Image.Resampling.BICUBIC)),
+            ("as the model draws it", self._unedited()),
             ("mask", overlay_mask(self.photo.image, self.mask)),
             ("edit", self.image),
             *((f"“{word}”", overlay_heat(self.photo.image, heat)) for word, heat in self.heat_maps.items()),
         ]
         title = f"{self.trajectory.caption}  →  {self.settings['new_caption']}"
         return draw_sheet(panels, title, [format_metrics(self.metrics), *self.warnings])
+
+    def _unedited(self) -> Image.Image:
+        """The photo with the part that the model saw as it draws that."""
+        left, top, right, bottom = self.trajectory.geometry.box
+        image = self.photo.image.copy()
+        image.paste(self.reconstruction.resize((right - left, bottom - top), Image.Resampling.BICUBIC), (left, top))
+        return image

@@ -38,13 +38,14 @@ class Sampled:
         latents: The edits, `(N, C, h, w)`.
         source: Where the source arrived, `(1, C, h, w)`.
         places: Where each edit took place.
-        maps: Each new caption's attention over its edit, over all steps, as it was before it was edited.
+        maps: Each new caption's attention over its edit, over all steps, as it was before it was edited; None where no
+            place follows it.
     """
 
     latents: torch.Tensor
     source: torch.Tensor
     places: list[Place]
-    maps: list[AttentionMaps]
+    maps: list[AttentionMaps | None]
 
 
 @torch.no_grad()
@@ -75,10 +76,15 @@ def sample_edits(
     walk = walk_of(backbone, trajectory, plans[0].settings.exact)
     sites = backbone.sites(*trajectory.latents.shape[-2:])
     control = CONTROLS[plans[0].settings.control](plans, sites, backbone.device)
-    recorder = Recorder(map_sites(sites), slice(-rows.edits, None), inside=control)  # the last, source or not
     places = [Place(plan, maps, view, outlines) for plan in plans]
+    recorder = Recorder(map_sites(sites), slice(-rows.edits, None), inside=control)  # the last, source or not
+    follows = any(place.follows for place in places)
+
+    def maps_so_far() -> list[AttentionMaps | None]:
+        return [recorder.maps(row) if follows else None for row in range(rows.edits)]
+
     known = source_rows if walk.replays else None
-    predictor = Predictor(backbone, trajectory, plans, rows, recorder, control, known)
+    predictor = Predictor(backbone, trajectory, plans, rows, recorder if follows else control, control, known)
 
     overflow = torch.zeros((), device=backbone.device)  # NaN once anything is not finite, which the blend would hide
     source = walk.begin()
@@ -86,12 +92,12 @@ def sample_edits(
     for i in range(walk.first, trajectory.steps):
         source, targets = walk.step(i, source, targets, partial(predictor.predict, i))
         overflow = overflow + sum((0 * part).sum() for part in targets)
-        targets = _blend(places, targets, source, recorder, step=i)
+        targets = _blend(places, targets, source, maps_so_far(), step=i)
         if callback:
             callback(i, targets[0])
     check_finite(overflow, "edited latents")
     edited, arrived = targets[0].float(), source[0].float()
-    return Sampled(edited, arrived, places, [recorder.maps(row) for row in range(rows.edits)])
+    return Sampled(edited, arrived, places, maps_so_far())
 
 
 class Predictor:
@@ -106,7 +112,7 @@ class Predictor:
         trajectory: Trajectory,
         plans: Sequence[EditPlan],
         rows: Rows,
-        recorder: Recorder,
+        recorder: Control,
         control: Control,
         source_rows: SourceRows | None = None,
     ) -> None:
@@ -144,9 +150,10 @@ class Predictor:
         return self._rows.split(Prediction(*(torch.cat(both) for both in zip(known.prediction, seen, strict=True))))
 
 
-def _blend(places: Sequence[Place], targets: State, source: State, recorder: Recorder, step: int) -> State:
+def _blend(
+    places: Sequence[Place], targets: State, source: State, maps: Sequence[AttentionMaps | None], step: int
+) -> State:
     """Every part of the targets' state with the source's outside the mask."""
-    maps = [recorder.maps(row) for row in range(len(places))]
     blended = [
         torch.cat(
             [place.blend(one, known, seen, step) for place, one, seen in zip(places, part.split(1), maps, strict=True)]

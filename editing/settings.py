@@ -128,6 +128,20 @@ class EditSettings:
         kind=PICTURE,
         none="no picture",
     )
+    mask_grows: bool = option(
+        False,
+        help="whether the mask also takes in where new words that take an old one's place are seen while the edit is "
+        "made; where things are added it does in any case",
+        group="mask",
+    )
+    closer: float = option(
+        0.5,
+        help="where the part of the photo round what the words speak of is smaller than this share of it, that part is "
+        "inverted and edited on its own, at the model's full size; 0 never",
+        group="mask",
+        least=0,
+        most=1,
+    )
     local_blend: bool = option(
         True,
         help="whether what lies outside the mask is restored; without it the whole frame is edited",
@@ -149,7 +163,7 @@ class EditSettings:
         most=1,
     )
     mask_rule: str = option(
-        "otsu",
+        "midrange",
         help="how a word's heat map is cut into a mask",
         group="mask",
         choices=_rules,
@@ -162,12 +176,13 @@ class EditSettings:
         most=0.999,
         none="the rule's own",
     )
-    mask_spread: int = option(
-        1,
-        help="how often a word's heat is carried along self-attention",
+    mask_spread: int | None = option(
+        None,
+        help="how often a word's heat is carried along self-attention, which fills a thing that its map only touches",
         group="mask",
         least=0,
         whole=True,
+        none="what suits the model",
     )
     refinement: str = option(
         "grabcut",

@@ -60,7 +60,7 @@ def read_signs(
         "asks_thing": float(asks),
         **{f"thing_{name}": seen[name] if asks else math.nan for name in ("seen", "seen_early")},
         **of_the_mask(mask),
-        **of_the_map(maps, words, plan.settings.mask_spread, share),
+        **of_the_map(maps, words, plan.mask_spread, share),
         **of_the_color(plan.alignment, photo, result, mask),
         **of_the_detail(drawn, source, working_mask),
     }

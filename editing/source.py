@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from backbones.backbone import Backbone
+from backbones.geometry import Box
 from backbones.memory import free_memory
 from backbones.pixels import to_unit
-from editing.maps import MAP_LEVELS, look_for_words
+from backbones.view import View
+from editing.maps import look_for_words, steps_mapped
 from editing.place import Outlines
 from editing.plan import EditPlan
 from editing.source_rows import Needs, SourceRows, look_at_rows, needs_of, steps_looked_at
@@ -49,12 +51,22 @@ class Source:
         rows: What the model holds of it, so that it need not run along; None where it is to, or has to.
         drawn: What the model draws of it where it is replayed, which is found out once.
         outlines: Masks along the photo's edges that edits have made, for those of the same words.
+        parts: Those of the photo that edits have looked at closer, see `editing.closer`.
     """
 
     maps: AttentionMaps
     rows: SourceRows | None
     drawn: Callable[[], Drawn]
     outlines: Outlines = field(default_factory=dict)
+    parts: dict[Box, Look] = field(default_factory=dict)
+
+
+class Look(NamedTuple):
+    """What edits of a photo, or of a part of it, start from."""
+
+    trajectory: Trajectory
+    view: View
+    source: Source
 
 
 def look_at_source(
@@ -80,7 +92,7 @@ def look_at_source(
     if needs is None:
         return known or look_at_words(backbone, trajectory)
     if known is None:
-        mapped = trajectory.spread_steps(MAP_LEVELS)
+        mapped = steps_mapped(trajectory)
         looked, rows = _look(backbone, trajectory, needs, limit, mapped, progress)
         maps = join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:]))
         return Source(maps, rows, _drawn(backbone, trajectory))

@@ -155,9 +155,12 @@ class Trajectory:
         if wrong:
             raise EditRealError(f"the saved inversion is of something else: {'; '.join(wrong)}; invert the photo again")
 
-    def spread_steps(self, number: int) -> list[int]:
-        """`number` of the steps, evenly spread from noise to photo, or all where there are fewer."""
-        return sorted({round(step) for step in torch.linspace(0, self.steps - 1, number, dtype=torch.float64).tolist()})
+    def spread_steps(self, number: int, start: float = 0.0) -> list[int]:
+        """`number` of the steps from the share `start` of the way on, evenly spread up to the photo, or all of them."""
+        last = self.steps - 1
+        return sorted(
+            {round(step) for step in torch.linspace(start * last, last, number, dtype=torch.float64).tolist()}
+        )
 
 
 def _check_format(found: str | None, path: str | Path) -> None:

@@ -52,6 +52,8 @@ def write(
 def report(result: EditResult, out: Path) -> None:
     """Prints the verdict on an edit."""
     typer.echo(f"wrote {out}: {format_metrics(result.metrics)}")
+    if part := result.settings["region"]:
+        typer.echo(f"edited in the part {' '.join(map(str, part))} of the photo, left top right bottom")
     if len(result.attempts) > 1:
         for number, attempt in enumerate(result.attempts, start=1):
             taken = ", which was taken" if attempt.metrics is result.metrics else ""

@@ -22,6 +22,7 @@ from training.denoiser import build_scheduler
 
 MAX_SHARD = "14MB"
 GUIDANCE_SCALE = 10.0  # that suits the model's edits, chosen on train photos with `benchmarks.quality`
+MASK_SPREAD = 0  # of its maps, which are sharp; the same
 KINDS = {
     "flower": "flowers",
     "pet": "cats and dogs",
@@ -40,6 +41,7 @@ def known(words: Path) -> dict[str, Any]:
     by_kind = json.loads(words.read_text())
     return {
         "guidance_scale": GUIDANCE_SCALE,
+        "mask_spread": MASK_SPREAD,
         "known_words": known_words(by_kind),
         "words": {KINDS[kind]: found for kind, found in by_kind.items()},
     }

@@ -116,3 +116,9 @@ def test_crop_of_an_array_of_another_size() -> None:
         geometry.crop(np.zeros((40, 32)))
     with pytest.raises(EditRealError, match="resize"):
         geometry.paste(np.zeros((32, 40)), np.zeros((40, 32)))
+
+
+def test_a_region_is_not_the_whole() -> None:
+    assert plan_geometry((80, 60), 64, 8).is_whole
+    assert plan_geometry((80, 60), 64, 8, (0, 0, 80, 60)).is_whole
+    assert not plan_geometry((80, 60), 64, 8, (0, 0, 80, 59)).is_whole

@@ -163,7 +163,7 @@ def test_an_exception_in_the_middle_leaves_the_model_as_it_was(editor: Editor) -
     handle = unet.mid_block.register_forward_hook(fail)
     try:
         with pytest.raises(KeyboardInterrupt):
-            editor.edit(trajectory, NEW)
+            editor.edit(trajectory, NEW, mask_grows=True)
     finally:
         handle.remove()
     assert calls[-1] == "ControlledAttention"

@@ -100,3 +100,38 @@ def test_a_small_mark_of_the_users_is_edited_too(backbone: Backbone, view: View,
     with_mark = place_of(backbone, view, include_mask=include, cell_share=share).cells
     assert with_mark[12, 14]
     assert with_mark[:, 11:].sum() == 1, "no more than what it touches"
+
+
+@pytest.mark.parametrize(
+    ("caption", "new", "options", "added"),
+    [
+        ("a red rose", "a green rose", {}, []),
+        ("a rose", "a red rose", {}, []),
+        ("a red rose", "a rose", {}, []),
+        ("a rose on a table", "a cat on a table", {}, []),
+        ("a rose", "a rose with a hat", {}, ["hat"]),
+        ("a red rose", "a green rose with a hat", {}, ["hat"]),
+        ("a rose", "a rose with a red hat", {}, ["red", "hat"]),
+        ("a rose", "a rose with a hat", {"blend_words": ["rose"]}, []),
+        ("a rose", "a rose with a hat", {"blend_words": ["rose", "hat"]}, ["hat"]),
+        ("a red rose", "a green rose", {"blend_words": ["green"]}, ["green"]),
+        ("a rose", "a rose", {"reweight": {"rose": 2.0}}, []),
+    ],
+)
+def test_what_is_added_alone_can_tell_where_it_is(
+    backbone: Backbone, caption: str, new: str, options: dict[str, Any], added: list[str]
+) -> None:
+    region = plan_edit(backbone, caption, new, (SIDE, SIDE), EditSettings(**options), steps=10).region
+    assert [word.text for word in region.added_words] == added
+
+
+@pytest.mark.parametrize(("options", "follows"), [({}, False), ({"mask_grows": True}, True)])
+def test_a_mask_grows_where_that_is_asked(
+    backbone: Backbone, view: View, options: dict[str, Any], follows: bool
+) -> None:
+    edit, place = plan(backbone, **options), place_of(backbone, view, **options)
+    cross = torch.zeros(1, 4, 4, 77)
+    cross[:, :, 2:, list(edit.region.target_words[0].positions)] = 1  # in the other half of the frame
+    grown = place.soft_mask(AttentionMaps(cross.flatten(1, 2), torch.eye(16), 4, 4)) > 0.5
+    assert place.follows == follows and grown[:, :2].all()
+    assert (grown[:, 2:] == follows).all()

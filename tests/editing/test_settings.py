@@ -69,6 +69,7 @@ def test_the_ranges_are_those_that_users_are_told() -> None:
         "negative_alpha": "0 to 1",
         "blend_start": "0 to 1",
         "cell_share": "0 to 1",
+        "closer": "0 to 1",
         "mask_threshold": "0.001 to 0.999",
         "mask_spread": "0 or more",
         "feather": "0 to 1",

@@ -14,7 +14,7 @@ from backbones.loading import load_backbone
 from backbones.photo import open_photo
 from benchmarks.stopwatch import watched
 from editing.editor import SOURCES_KEPT, Editor
-from editing.maps import look_for_words
+from editing.maps import look_for_words, steps_mapped
 from editing.plan import EditPlan, plan_edit
 from editing.sample import Sampled, sample_edits
 from editing.settings import EditSettings
@@ -44,7 +44,7 @@ def invert(backbone: Backbone, method: str = "direct") -> Trajectory:
 
 def plan(backbone: Backbone, new: str = NEW, **settings: Any) -> EditPlan:
     """With a fixed threshold: in a tiny model's flat maps the last bits decide where Otsu's would cut."""
-    settings = {"mask_threshold": 0.3, **settings}
+    settings = {"mask_threshold": 0.3, "mask_grows": True, **settings}
     return plan_edit(backbone, CAPTION, new, picture().size, EditSettings(**settings), STEPS)
 
 
@@ -116,7 +116,7 @@ def test_the_words_are_where_they_are_without_rows(backbone: Backbone) -> None:
     trajectory = invert(backbone)
     needs = needs_of(backbone, [plan(backbone)], *trajectory.latents.shape[-2:])
     for levels in (1, 2, STEPS):
-        mapped = trajectory.spread_steps(levels)
+        mapped = steps_mapped(trajectory, levels)
         looked, _ = look_at_rows(backbone, trajectory, needs, AMPLE, mapped=mapped)
         maps = join_maps(looked, backbone.sites(*trajectory.latents.shape[-2:]))
         plain = look_for_words(backbone, trajectory, levels)
@@ -174,5 +174,6 @@ def test_an_editor_keeps_the_sources_of_the_last_few_trajectories(backbone: Back
 
     first = [rows_of(trajectory) for trajectory in several]
     again = [rows_of(several[-1]), rows_of(several[-2]), rows_of(several[0])]
-    later, looking = (2 * STEPS, STEPS) if keep else (3 * STEPS, STEPS)  # the maps are at hand in either case
+    mapped = len(steps_mapped(several[0]))
+    later, looking = (2 * STEPS, STEPS) if keep else (3 * STEPS, mapped)  # the maps are at hand in either case
     assert again == [later, later, later + looking] and first[0] == later + looking

@@ -56,4 +56,4 @@ def test_a_draft_begins_where_it_is_told(editor: Editor) -> None:
         editor.edit(trajectory, NEW, refinement="plain", attempts=1)
     finally:
         handle.remove()
-    assert counted == [2, 8, 2, 2]  # two steps, after they and the words at eight more were looked at
+    assert counted == [2, 4, 2, 2]  # two steps, after they and the words at four more were looked at

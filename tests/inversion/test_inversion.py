@@ -310,3 +310,13 @@ def test_a_file_of_another_version_is_refused_with_the_reason(
 def test_steps_are_spread_evenly(backbone: Backbone, view: View, number: int, expected: list[int]) -> None:
     trajectory = invert(backbone, view, CAPTION, InversionSettings(inversion="direct", steps=10))
     assert trajectory.spread_steps(number) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "start", "expected"), [(30, 0.5, [4, 5, 6, 7, 8, 9]), (2, 0.5, [4, 9]), (3, 1.0, [9])]
+)
+def test_steps_are_spread_over_the_rest(
+    backbone: Backbone, view: View, number: int, start: float, expected: list[int]
+) -> None:
+    trajectory = invert(backbone, view, CAPTION, InversionSettings(inversion="direct", steps=10))
+    assert trajectory.spread_steps(number, start) == expected

@@ -39,6 +39,8 @@ GIVEN = {
     "protect_words": ("leaf", ["leaf"]),
     "include_mask": ("in.png", Path("in.png")),
     "exclude_mask": ("ex.png", Path("ex.png")),
+    "mask_grows": (None, True),
+    "closer": ("0.2", 0.2),
     "local_blend": (None, False),
     "blend_start": ("0.3", 0.3),
     "cell_share": ("0.4", 0.4),

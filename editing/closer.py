@@ -1,0 +1,100 @@
+"""A closer look: where the words speak of something small, the part round it is edited as a whole photo is.
+
+There the model sees it at its full size, so that its maps have more cells for the thing and its latents more for what
+is drawn of it; what lies outside of the part cannot change. A part has at least as many pixels a side as the model
+sees, since to enlarge them further would show it nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from backbones.backbone import Backbone
+from backbones.geometry import Box
+from backbones.view import look_at
+from editing.place import Place
+from editing.plan import EditPlan
+from editing.source import Look, look_at_source
+from inversion.invert import METHODS, invert
+from inversion.progress import Progress
+from inversion.settings import InversionSettings
+from masks.user_mask import shares
+
+MARGIN = 0.15  # of the longer side of what the words speak of, on each side of it
+PARTS_KEPT = 2  # of one photo, with what further edits of them need not ask the model for
+LEAST_SIDE = 0.2  # of the photo's longer side, so that the model sees what the thing stands in
+
+
+def look_closer(
+    backbone: Backbone,
+    look: Look,
+    plans: Sequence[EditPlan],
+    part: Box | None,
+    *,
+    limit: float | None = None,
+    progress: Progress | None = None,
+) -> Look:
+    """The same of a part of the photo, by the same inversion; what is found out is kept with the photo's source.
+
+    Args:
+        backbone: The model.
+        look: Of the whole photo.
+        plans: Of edits in that part that are alike in `control` and `exact`.
+        part: From `part_round`; None is the whole photo, and gives `look` back.
+        limit: Bytes that the part's source rows may take; None is a quarter of the memory that is free.
+        progress: Told of every step.
+    """
+    if part is None:
+        return look
+    known = look.source.parts.get(part)
+    if known is None:
+        view = look_at(backbone, look.view.photo, part)
+        settings = InversionSettings(**(look.trajectory.asked or {}))
+        trajectory, source = invert(backbone, view, look.trajectory.caption, settings, progress), None
+    else:
+        trajectory, view, source = known
+    source = look_at_source(backbone, trajectory, plans, source, limit=limit, progress=progress)
+    parts = look.source.parts
+    parts.pop(part, None)
+    parts[part] = Look(trajectory, view, source)  # the last
+    if len(parts) > PARTS_KEPT:
+        parts.pop(next(iter(parts)), None)
+    return Look(trajectory, view, source)
+
+
+def part_round(plan: EditPlan, look: Look) -> Box | None:
+    """The part of a photo round the place of an edit, as square as the photo allows.
+
+    Returns:
+        `(left, top, right, bottom)` in photo pixels; None where it would fill `closer` of the photo or more, where the
+        words do not say where the edit takes place, where the user has chosen a region, or where the photo was not
+        inverted in a way that is known.
+    """
+    trajectory, view, source = look
+    width, height = view.photo.size
+    if not (
+        view.geometry.is_whole
+        and plan.settings.local_blend
+        and trajectory.method in METHODS
+        and trajectory.asked is not None
+    ):
+        return None
+    outline = Place(plan, source.maps, view, source.outlines).outline()
+    if plan.region.include is not None:
+        outline = outline | (shares(plan.region.include, *outline.shape) > 0)
+    rows, columns = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
+    if not len(rows):
+        return None
+    scale = np.array([width, height]) / outline.shape[::-1]
+    first, last = np.array([columns[0], rows[0]]) * scale, np.array([columns[-1] + 1, rows[-1] + 1]) * scale
+    around, context = (1 + 2 * MARGIN) * (last - first).max(), LEAST_SIDE * max(width, height)
+    side = max(around, context, *view.geometry.working_size)
+    size = np.minimum(side, (width, height))
+    if size.prod() >= plan.settings.closer * width * height:
+        return None
+    start = np.clip((first + last - size) / 2, 0, np.array([width, height]) - size)
+    left, top = (int(one) for one in np.floor(start))
+    right, bottom = (int(one) for one in np.minimum(np.ceil(start + size), (width, height)))
+    return left, top, right, bottom
