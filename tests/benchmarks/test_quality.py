@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import json
 import math
@@ -15,6 +16,7 @@ import typer
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
+from backbones.geometry import Geometry, plan_geometry
 from backbones.photo import open_photo
 from benchmarks import quality
 from benchmarks.edits import Edit
@@ -27,6 +29,7 @@ from benchmarks.pictures import SIDE as PICTURE_SIDE
 from benchmarks.pictures import page, thumbnail
 from benchmarks.quality import Setup, choose_methods, every, group, main, run
 from benchmarks.report import IDENTICAL, behind, mean, report, table
+from benchmarks.widen import stands_free, widen
 from editing.editor import Editor
 from studio.batch.ledger import Ledger
 from studio.batch.store import FolderStore
@@ -93,11 +96,41 @@ def test_before_is_measured_against_the_autoencoder_and_after_against_the_photo(
     kept = ~edit.region
     expected = peak_signal_noise_ratio(edit.photo[kept], outcome.image[kept], data_range=255)
     assert row["after_psnr"] == pytest.approx(expected, abs=1e-3)
-    ceiling = autoencoded(editor.backbone, open_photo(edit.photo))
+    ceiling = autoencoded(editor.backbone, open_photo(edit.photo), outcome.geometry)
     assert ceiling.shape == outcome.drawn.shape
     small = cv2.resize(edit.region.astype(np.float32), (32, 32), interpolation=cv2.INTER_AREA) > 0.5
     expected = peak_signal_noise_ratio(ceiling[~small], outcome.drawn[~small], data_range=255)
     assert row["before_psnr"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_closer_look_is_measured_in_the_part_that_was_seen() -> None:
+    edit = make_edit()
+    box = Geometry((SIDE, SIDE), (4, 8, SIDE - 4, SIDE), (32, 32))
+    drawn = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    outcome = Outcome(edit.photo, edit.region, drawn, box, seconds=1.0, memory=1.0)
+    figures = measure(edit, outcome, np.zeros_like(drawn), Judge(None, Learned({}, {})))
+    part = edit.region[8:, 4 : SIDE - 4].astype(np.float32)
+    kept = cv2.resize(part, (32, 32), interpolation=cv2.INTER_AREA) <= 0.5
+    assert 0 < kept.mean() < 1
+    assert figures["before_psnr"] == pytest.approx(
+        peak_signal_noise_ratio(np.zeros_like(drawn)[kept], drawn[kept], data_range=255), abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, 3.0])
+def test_a_widened_photo_has_the_thing_once_and_small(factor: float) -> None:
+    edit = make_edit()
+    region = np.zeros((SIDE, SIDE), bool)
+    region[SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = True
+    photo = np.where(region[..., None], [255, 0, 0], [0, 200, 0]).astype(np.uint8)
+    edit = dataclasses.replace(edit, photo=photo, region=region)
+    wide = widen(edit, factor)
+    assert stands_free(edit) and wide.photo.shape[0] == pytest.approx(factor * SIDE, abs=1)
+    assert wide.region.shape == wide.photo.shape[:2]
+    assert wide.region.mean() == pytest.approx(region.mean() / factor**2, rel=0.1)
+    assert np.array_equal(wide.photo[wide.region], photo[region])
+    assert (wide.photo[~wide.region][:, 0] < 128).all()
+    assert not stands_free(dataclasses.replace(edit, region=~region))
 
 
 def test_inpainting_stays_in_the_mask_it_is_given(editor: Editor) -> None:
@@ -174,7 +207,8 @@ def test_processes_give_what_one_gives(tiny: Path) -> None:
 def test_the_classifier_says_whether_a_label_is_reached() -> None:
     classifier = Classifier().eval()
     edit = make_edit(asked_label="rose")
-    outcome = Outcome(edit.photo, edit.region, np.zeros((32, 32, 3), np.uint8), seconds=1.0, memory=1.0)
+    geometry = plan_geometry((SIDE, SIDE), 32, 8)
+    outcome = Outcome(edit.photo, edit.region, np.zeros((32, 32, 3), np.uint8), geometry, seconds=1.0, memory=1.0)
     ceiling, judge = np.zeros((32, 32, 3), np.uint8), Judge(classifier, Learned({}, {}))
     with torch.no_grad():
         classifier.head.bias[:] = 100.0 * (torch.arange(len(LABELS)) == LABELS.index("rose"))

@@ -39,7 +39,7 @@ GIVEN = {
     "protect_words": ("leaf", ["leaf"]),
     "include_mask": ("in.png", Path("in.png")),
     "exclude_mask": ("ex.png", Path("ex.png")),
-    "mask_grows": (None, True),
+    "mask_grows": ("", True),
     "closer": ("0.2", 0.2),
     "local_blend": (None, False),
     "blend_start": ("0.3", 0.3),
@@ -100,7 +100,7 @@ def test_what_is_left_alone_is_the_default() -> None:
 def test_what_is_given_reaches_its_setting_and_no_other(name: str) -> None:
     text, expected = GIVEN[name]
     option = name.replace("_", "-")
-    inversion, settings = parse(*([f"--no-{option}"] if text is None else [f"--{option}", text]))
+    inversion, settings = parse(*([f"--no-{option}"] if text is None else [f"--{option}", *filter(None, [text])]))
     found: dict[str, Any] = vars(inversion) | vars(settings)
     assert found == vars(InversionSettings()) | vars(EditSettings()) | {name: expected}
 
