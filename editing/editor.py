@@ -19,7 +19,7 @@ from editing.captions import check_caption, check_captions
 from editing.closer import look_closer, part_round
 from editing.generated import generate
 from editing.make import make_edits
-from editing.maps import MAP_LEVELS, look_for_words
+from editing.maps import MAP_LEVELS, MAP_START, look_for_words
 from editing.place import Place
 from editing.plan import plan_edit
 from editing.propose import Proposal, propose_caption
@@ -240,9 +240,12 @@ class Editor:
         photo = open_photo(img)
         return propose_caption(self.backbone, look_at(self.backbone, photo, region), **options)
 
-    def attention(self, trajectory: Trajectory, levels: int = MAP_LEVELS) -> AttentionMaps:
-        """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory."""
-        return look_for_words(self.backbone, trajectory, levels)
+    def attention(self, trajectory: Trajectory, levels: int = MAP_LEVELS, start: float = MAP_START) -> AttentionMaps:
+        """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory.
+
+        They are those of edits by default; from `start` 0 on they are spread over the whole way from noise to photo.
+        """
+        return look_for_words(self.backbone, trajectory, levels, start)
 
     def forget(self, trajectory: Trajectory) -> None:
         """Lets go of what is kept for further edits of a trajectory."""

@@ -33,7 +33,7 @@ def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, ove
     geometry = trajectory.geometry
     panels = [("photo", photo.image)]
     if over_steps:
-        maps = editor.attention(trajectory, levels=LEVELS)
+        maps = editor.attention(trajectory, levels=LEVELS, start=0.0)
         panels += [
             (
                 f"“{word.text}”, {step} of {trajectory.steps} steps done",

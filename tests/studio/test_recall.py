@@ -92,7 +92,7 @@ def test_what_is_typed_is_read_as_it_was(name: str) -> None:
     option, *texts = typed_option(kind, name, value)
     reader = READERS[described(kind)[name].kind.name]
     if isinstance(value, bool):
-        assert [option, *texts] == [f"--no-{name.replace('_', '-')}"]
+        assert [option, *texts] == [f"--{'' if value else 'no-'}{name.replace('_', '-')}"]
     elif reader.read:
         assert reader.read(texts, None) == value if reader.type == list[str] else reader.read(texts[0], None) == value
     else:
