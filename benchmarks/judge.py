@@ -64,7 +64,7 @@ def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> 
         **figures,
         "edges": edge_correlation(outcome.image, edit.photo, edit.region),
         "iou": iou(outcome.mask, edit.region),
-        "color_drawn": color_share(outcome.drawn, small, color) if color else nan,
+        "color_drawn": (color_share(outcome.drawn, small, color) if small.any() else 0.0) if color else nan,
         "color": color_share(outcome.image, edit.region, color) if color else nan,
         "petals": color_share(outcome.image, old, color) if color else nan,
         "old_color": 100 * float(old[edit.region].mean()) if color and old.any() else nan,

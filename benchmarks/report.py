@@ -46,7 +46,8 @@ NOTES = """
 **Kept.** What lies outside the ground truth's region of the edit, over those pixels alone. *Before*: what the model
 drew against the autoencoder's own reconstruction of the photo, at the model's size, so that only the edit is judged.
 *After*: the finished composite against the photo, at the photo's size. PSNR (identical pixels count as 60 dB), MSE, and
-SSIM (Wang et al. 2004).
+SSIM (Wang et al. 2004). Where a small thing was looked at closer, what the model drew is of that part of the photo
+alone, and so are *before* and *colour drawn*.
 
 **Kept, in PIE-Bench's definition** (Ju et al., ICLR 2024). The same pairs, but the rest is blackened and counts as
 right, so that a large region makes for better figures.

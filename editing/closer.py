@@ -48,7 +48,11 @@ def look_closer(
     """
     if part is None:
         return look
-    known = look.source.parts.get(part)
+    parts = look.source.parts
+    known = parts.get(part)
+    if limit is not None:
+        others = [other.source.rows for box, other in tuple(parts.items()) if box != part]
+        limit = max(0, limit - sum(rows.bytes for rows in others if rows))
     if known is None:
         view = look_at(backbone, look.view.photo, part)
         settings = InversionSettings(**(look.trajectory.asked or {}))
@@ -56,12 +60,19 @@ def look_closer(
     else:
         trajectory, view, source = known
     source = look_at_source(backbone, trajectory, plans, source, limit=limit, progress=progress)
-    parts = look.source.parts
     parts.pop(part, None)
     parts[part] = Look(trajectory, view, source)  # the last
-    if len(parts) > PARTS_KEPT:
-        parts.pop(next(iter(parts)), None)
+    for older in list(parts)[:-PARTS_KEPT]:
+        parts.pop(older, None)
     return Look(trajectory, view, source)
+
+
+def by_part(plans: Sequence[EditPlan], look: Look) -> list[tuple[Box | None, list[EditPlan]]]:
+    """The plans by the part of the photo that each is edited in, None for the whole."""
+    found: dict[Box | None, list[EditPlan]] = {}
+    for plan in plans:
+        found.setdefault(part_round(plan, look), []).append(plan)
+    return list(found.items())
 
 
 def part_round(plan: EditPlan, look: Look) -> Box | None:
@@ -69,14 +80,16 @@ def part_round(plan: EditPlan, look: Look) -> Box | None:
 
     Returns:
         `(left, top, right, bottom)` in photo pixels; None where it would fill `closer` of the photo or more, where the
-        words do not say where the edit takes place, where the user has chosen a region, or where the photo was not
-        inverted in a way that is known.
+        old words do not say where all of the edit takes place, where the user has chosen a region, or where the photo
+        was not inverted in a way that is known.
     """
     trajectory, view, source = look
     width, height = view.photo.size
     if not (
         view.geometry.is_whole
         and plan.settings.local_blend
+        and plan.kind != "style"
+        and not (plan.region.added_words or plan.settings.mask_grows)
         and trajectory.method in METHODS
         and trajectory.asked is not None
     ):

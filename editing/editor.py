@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import groupby
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -16,12 +16,12 @@ from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.view import View, look_at
 from editing.batches import edits_that_fit, in_batches
 from editing.captions import check_caption, check_captions
-from editing.closer import look_closer, part_round
+from editing.closer import by_part, look_closer, part_round
 from editing.generated import generate
 from editing.make import make_edits
 from editing.maps import MAP_LEVELS, MAP_START, look_for_words
 from editing.place import Place
-from editing.plan import plan_edit
+from editing.plan import EditPlan, plan_edit
 from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.settings import EditSettings, settings_for_each, with_options
@@ -188,12 +188,13 @@ class Editor:
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
             told = self._told(progress)
-            find = partial(look_at_source, self.backbone, trajectory, some, limit=self._bytes_kept, progress=told)
+            find = partial(self._look, trajectory, view, some, told)
             whole = Look(trajectory, view, self._source_of(trajectory, find))
-            for part, alike in groupby(some, partial(part_round, look=whole)):
-                same = list(alike)
+            made: dict[EditPlan, EditResult] = {}
+            for part, same in by_part(some, whole):
                 closer = look_closer(self.backbone, whole, same, part, limit=self._bytes_kept, progress=told)
-                results += make_edits(self.backbone, closer, same, told)
+                made |= zip(same, make_edits(self.backbone, closer, same, told), strict=True)
+            results += [made[plan] for plan in some]
         return results
 
     def mask(
@@ -203,21 +204,26 @@ class Editor:
         settings: EditSettings | None = None,
         *,
         photo: PhotoSource | None = None,
+        invert: bool = True,
+        progress: bool | Callback | Progress | None = None,
         **options: Any,
     ) -> Image.Image:
         """Where an edit would begin, before any of it is sampled: L, the photo's size; 0 is untouched.
 
         It is the mask of the old caption's words in the photo, cut, refined and feathered as that of an edit, with
-        protected words and masks of yours taken in; a small thing is looked at closer for it. That is the mask of the
-        result, unless the new caption adds things, which an edit takes in where the model sees them step by step, as it
-        does with `mask_grows` of words that take an old one's place, or has protected words of its own, which it takes
-        away. Where a new caption only adds a thing, this one is empty.
+        protected words and masks of yours taken in; a small thing is looked at closer for it. That is the mask of a
+        first attempt, unless the new caption adds things, which an edit takes in where the model sees them step by
+        step, as it does with `mask_grows` of words that take an old one's place, or has protected words of its own,
+        which it takes away. Where a new caption only adds a thing, this one is empty.
 
         Args:
             trajectory: From `invert`, `generate` or `Trajectory.load`.
             new_caption: What the photo should show.
             settings: Of the edit.
             photo: Only needed where it is not among the last few that this editor has inverted itself.
+            invert: Whether a small thing may be looked at closer for it where that was not done yet, which takes an
+                inversion; without, the mask is as good as the whole photo's maps.
+            progress: Instead of the editor's own.
             **options: Instead of or on top of `settings`.
 
         Raises:
@@ -229,7 +235,10 @@ class Editor:
         source = self._source_of(trajectory, lambda known: known or look_at_words(self.backbone, trajectory))
         whole = Look(trajectory, view, source)
         part = part_round(plan, whole)
-        closer = look_closer(self.backbone, whole, [plan], part, limit=self._bytes_kept, progress=self.progress)
+        if not invert and part not in source.parts:
+            part = None
+        told = self._told(progress)
+        closer = look_closer(self.backbone, whole, [plan], part, limit=self._bytes_kept, progress=told)
         place = Place(plan, closer.source.maps, closer.view, closer.source.outlines)
         return Image.fromarray(place.fine_mask(place.soft_mask()))
 
@@ -251,6 +260,16 @@ class Editor:
         """Lets go of what is kept for further edits of a trajectory."""
         with self._lock:
             self._sources.pop(trajectory, None)
+
+    def _look(
+        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], progress: Progress, known: Source | None
+    ) -> Source:
+        """What edits need of a photo's source; its rows are let go where all of them look at a part of it alone."""
+        if known is None or not all(part for part, _ in by_part(plans, Look(trajectory, view, known))):
+            limit = self._bytes_kept
+            known = look_at_source(self.backbone, trajectory, plans, known, limit=limit, progress=progress)
+        closer = all(part for part, _ in by_part(plans, Look(trajectory, view, known)))
+        return dataclasses.replace(known, rows=None) if closer else known
 
     def _source_of(self, trajectory: Trajectory, look: Callable[[Source | None], Source]) -> Source:
         """What `look` makes of that which was found out of this trajectory before, if anything was."""

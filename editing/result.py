@@ -44,7 +44,7 @@ class EditResult:
             which is the autoencoder's round trip; with `exact=False` where guided sampling ends.
         drawn: What it makes with the edit, at the model's size, before anything is composited.
         heat_maps: Where the model sees each word of the caption, L, the photo's size.
-        trajectory: The inversion, for further edits.
+        trajectory: The inversion, for further edits; of the part alone where a small thing was looked at closer.
         metrics: See `verdict.measure` and `signs.read_signs`; and `trust`, NaN where there is none.
         warnings: In plain words.
         trouble: What seems to have gone wrong, see `verdict.trouble_of`; None where nothing has.
@@ -90,7 +90,7 @@ class EditResult:
         """One picture: photo, the photo as the model draws it, mask, edit, and the words' heat maps."""
         panels = [
             ("photo", self.photo.image),
-            ("as the model draws it", self._unedited()),
+            ("as the model draws it", self.unedited()),
             ("mask", overlay_mask(self.photo.image, self.mask)),
             ("edit", self.image),
             *((f"“{word}”", overlay_heat(self.photo.image, heat)) for word, heat in self.heat_maps.items()),
@@ -98,7 +98,7 @@ class EditResult:
         title = f"{self.trajectory.caption}  →  {self.settings['new_caption']}"
         return draw_sheet(panels, title, [format_metrics(self.metrics), *self.warnings])
 
-    def _unedited(self) -> Image.Image:
+    def unedited(self) -> Image.Image:
         """The photo with the part that the model saw as it draws that."""
         left, top, right, bottom = self.trajectory.geometry.box
         image = self.photo.image.copy()

@@ -57,6 +57,7 @@ def read_signs(
     words = plan.region.source_words if plan.region.include is None else ()  # what is painted, no map need know
     return {
         **seen,
+        "mask_of_seen": 100 * share,
         "asks_thing": float(asks),
         **{f"thing_{name}": seen[name] if asks else math.nan for name in ("seen", "seen_early")},
         **of_the_mask(mask),

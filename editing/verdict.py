@@ -112,8 +112,9 @@ def warn(
         )
     if metrics["mask_share"] == 0:
         warnings.append(_why_empty(alignment, local_blend, reweighted))
-    elif local_blend and metrics["mask_share"] >= 100 * NEARLY_ALL:
-        warnings.append("the mask covers nearly the whole photo; raise mask_threshold or name blend_words")
+    elif local_blend and _covers_nearly_all(metrics):
+        what = "photo" if metrics["mask_share"] >= 100 * NEARLY_ALL else "part of the photo that was looked at"
+        warnings.append(f"the mask covers nearly the whole {what}; raise mask_threshold or name blend_words")
     elif local_blend and metrics["beyond_map"] > FAR_BEYOND:
         times = 2 ** metrics["beyond_map"]
         warnings.append(
@@ -139,11 +140,16 @@ def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_
     """
     if metrics["mask_share"] == 0:
         return "empty"
-    if local_blend and (metrics["mask_share"] >= 100 * NEARLY_ALL or metrics["beyond_map"] > FAR_BEYOND):
+    if local_blend and (_covers_nearly_all(metrics) or metrics["beyond_map"] > FAR_BEYOND):
         return "wide"
     if metrics["change_inside"] < NO_CHANGE:
         return "faint"
     return "faint" if model is not None and _is_doubtful(metrics, model) else None
+
+
+def _covers_nearly_all(metrics: Mapping[str, float]) -> bool:
+    """Whether the mask holds nearly all that the model saw of the photo."""
+    return metrics.get("mask_of_seen", metrics["mask_share"]) >= 100 * NEARLY_ALL
 
 
 def _is_doubtful(metrics: Mapping[str, float], model: TrustModel) -> bool:

@@ -70,7 +70,7 @@ def report_mask(mask: Image.Image, out: Path) -> None:
     if not share:
         typer.echo(
             "warning: The mask is empty: nothing that CAPTION names changes. An edit still finds its place while it is "
-            "made, from the words that only NEW_CAPTION has.",
+            "made, from the things that only NEW_CAPTION has.",
             err=True,
         )
 

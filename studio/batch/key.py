@@ -24,7 +24,7 @@ class Maker:
 
     Attributes:
         fingerprint: Of the model's weights and noise levels.
-        own: What else the model's folder says of edits with it: its guidance and what its trust was fitted to.
+        own: What else the model's folder says of edits with it: guidance, masks, and what its trust was fitted to.
         dtype: Of its network.
         suffix: Of the images.
         sheet: Whether each result has a sheet.

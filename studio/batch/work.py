@@ -159,7 +159,7 @@ def at_desk(setup: Setup) -> Iterator[Desk]:
     cv2.setNumThreads(setup.threads)
     try:
         backbone = load_backbone(setup.model, setup.device, read_dtype(setup.dtype))
-        own = {"guidance_scale": backbone.guidance_scale, "trust": backbone.trust}
+        own = {name: getattr(backbone, name) for name in ("guidance_scale", "mask_spread", "trust")}
         maker = Maker(backbone.fingerprint, own, backbone.dtype_name, setup.suffix, setup.sheet)
         yield Desk(setup, Editor(backbone, keep_source=KEPT), open_store(setup.out), maker)
     finally:

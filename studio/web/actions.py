@@ -285,7 +285,7 @@ class Actions:
                 return None
             visit.start()
             visit.masked = (asked.caption, asked.new_caption)
-            return visit.look(self.models.editor(asked.model), request, lambda *_: None)
+            return visit.look(self.models.editor(asked.model), request, lambda *_: None, invert=False)
         except (Cancelled, EditRealError):  # what is wrong will be told when an edit is asked for
             return None
 

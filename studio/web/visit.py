@@ -183,8 +183,10 @@ class Visit:
         kept = tuple(other for other in self.protected if other.casefold() != word.casefold())
         self.protected = kept if len(kept) < len(self.protected) else (*kept, word)
 
-    def look(self, editor: Editor, request: Request, tell: Tell) -> Path | None:
+    def look(self, editor: Editor, request: Request, tell: Tell, *, invert: bool = True) -> Path | None:
         """Inverts the photo, unless that is done, and says where an edit would begin.
+
+        With `invert=False` a small thing is looked at closer only where that was done before.
 
         Returns:
             A picture of the mask for the page; None where the captions do not differ.
@@ -198,7 +200,7 @@ class Visit:
             if not request.new_caption.strip() or request.new_caption.split() == request.caption.split():
                 self._invert(editor, photo, request, watched)
                 return None
-            mask = self._mask(editor, photo, request, watched)
+            mask = self._mask(editor, photo, request, watched, invert=invert)
             return self._for_a_while(self._mask_picture(mask))
 
     def propose(self, editor: Editor) -> str | None:
@@ -324,11 +326,13 @@ class Visit:
     def _key(photo: Photo, request: Request) -> tuple[object, ...]:
         return (photo.pixel_hash, request.caption, request.model, request.inversion, request.region)
 
-    def _mask(self, editor: Editor, photo: Photo, request: Request, watched: Watched) -> Image.Image:
+    def _mask(
+        self, editor: Editor, photo: Photo, request: Request, watched: Watched, *, invert: bool = True
+    ) -> Image.Image:
         settings = request.settings_for(photo.size)
         editor.check(request.caption, request.new_caption, photo.size, settings)
         trajectory = self._invert(editor, photo, request, watched)
-        return editor.mask(trajectory, request.new_caption, settings, photo=photo)
+        return editor.mask(trajectory, request.new_caption, settings, photo=photo, invert=invert, progress=watched)
 
     def _keep(self, result: EditResult, request: Request) -> Edit:
         """The edit with its files, not yet numbered."""

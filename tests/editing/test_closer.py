@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +21,7 @@ from editing.closer import MARGIN, PARTS_KEPT, look_closer, part_round
 from editing.compare import compare_with_inpainting
 from editing.edit import edit_real
 from editing.editor import Editor
+from editing.inpaint import inpaint_photo
 from editing.plan import EditPlan, plan_edit
 from editing.recipe import read_recipe
 from editing.settings import EditSettings
@@ -103,8 +103,11 @@ class TestPart:
             (SMALL, {"local_blend": False}),
             (SMALL, {"region": (0, 0, 250, 256)}),
             ((slice(0, 0), slice(0, 0)), {}),
+            (SMALL, {"mask_grows": True}),
+            (SMALL, {"kind": "style"}),
+            (SMALL, {"blend_words": ["rose", "cat"]}),
         ],
-        ids=["large", "never", "everywhere", "chosen by the user", "nowhere"],
+        ids=["large", "never", "everywhere", "chosen by the user", "nowhere", "growing", "of style", "added"],
     )
     def test_is_the_whole_where_it_should_be(
         self, backbone: Backbone, held: tuple[slice, slice], options: dict[str, Any]
@@ -117,6 +120,19 @@ class TestPart:
         part = part_round(*look_of(backbone, (256, 256), SMALL, include_mask=mask))
         assert part is not None
         assert part[0] < 160 and part[2] >= 203 and part[1] < 64 and part[3] >= 102
+
+    def test_things_that_are_added_may_be_anywhere(self, backbone: Backbone) -> None:
+        plan, look = look_of(backbone, (256, 256), SMALL)
+        more = plan_edit(backbone, CAPTION, "a photo of a green rose with a hat", (256, 256), plan.settings, steps=2)
+        assert part_round(plan, look) is not None
+        assert part_round(more, look) is None
+
+    def test_bytes_are_shared_among_parts(self, backbone: Backbone) -> None:
+        plan, look = look_of(backbone, (256, 256), SMALL)
+        first = look_closer(backbone, look, [plan], (0, 0, 64, 64))
+        assert first.source.rows is not None and first.source.rows.bytes > 0
+        second = look_closer(backbone, look, [plan], (64, 0, 128, 64), limit=first.source.rows.bytes)
+        assert second.source.rows is None or second.source.rows.bytes == 0
 
     def test_of_a_generated_image_is_none(self, backbone: Backbone) -> None:
         editor = Editor(backbone)
@@ -214,17 +230,60 @@ def test_the_recipe_of_a_closer_look_makes_it_again(
     assert recipe is not None and recipe.region == first.settings["region"]
     again = edit_real(photo, recipe.caption, recipe.new_caption, region=recipe.region, **recipe.options())
     assert np.abs(pixels(again.image) - pixels(first.image)).max() <= 2
-    sheet = io.BytesIO()
-    first.sheet().save(sheet, "PNG")
+    left, top, right, bottom = recipe.region
+    outside = np.ones(photo.shape[:2], bool)
+    outside[top:bottom, left:right] = False
+    assert np.array_equal(pixels(first.unedited())[outside], photo[outside])
+    assert first.sheet().width > 400
 
 
-def test_inpainting_sees_what_the_edit_saw(bundled: Backbone, flower: tuple[np.ndarray, np.ndarray]) -> None:
+def test_inpainting_sees_what_the_edit_saw_unless_its_mask_reaches_beyond(
+    bundled: Backbone, flower: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
     photo, where = flower
     corner = where.copy()
     corner[:20, :20] = True
+    seen: list[Any] = []
+
+    def spy(*args: Any, region: Any, **options: Any) -> Any:
+        seen.append(region)
+        return inpaint_photo(*args, region=region, **options)
+
+    monkeypatch.setattr("editing.compare.inpaint_photo", spy)
     comparison = compare_with_inpainting(photo, ORANGE, PURPLE, mask=Image.fromarray(corner), model=bundled, attempts=1)
-    assert comparison.edit.settings["region"] is not None
-    for entry in comparison.entries:
-        assert entry.image.size == (400, 320)
+    part = comparison.edit.settings["region"]
+    assert part is not None and set(seen[: len(seen) // 2]) == {part} and set(seen[len(seen) // 2 :]) == {None}
     drawn = {entry.name: entry.measures["outside_psnr"] for entry in comparison.entries}
     assert all(np.isfinite(value) for name, value in drawn.items() if "Telea" not in name), drawn
+
+
+def test_edits_of_several_parts_come_in_their_order_and_each_part_is_inverted_once(
+    bundled: Backbone, flower: tuple[np.ndarray, np.ndarray]
+) -> None:
+    photo, where = flower
+    mask = where.copy()
+    mask[20:60, 20:60] = True
+    pink, phases = "a photo of a pink flower", Phases()
+    editor = Editor(bundled, progress=phases)
+    trajectory = editor.invert(photo, ORANGE, inversion="direct", steps=6)
+    assert phases.names == ["invert"]
+    both = {"attempts": 1, "include_mask": Image.fromarray(mask)}
+    settings = [EditSettings(attempts=1), EditSettings(**both), EditSettings(attempts=1), EditSettings(**both)]
+    results = editor.edit_many(trajectory, [PURPLE, PURPLE, pink, pink], settings)
+    assert [result.settings["new_caption"] for result in results] == [PURPLE, PURPLE, pink, pink]
+    parts = [result.settings["region"] for result in results]
+    assert parts[0] == parts[2] != parts[1] == parts[3]
+    assert phases.names.count("invert") == 1 + len(set(parts) - {None})
+
+
+def test_a_mask_may_do_without_another_inversion(bundled: Backbone, flower: tuple[np.ndarray, np.ndarray]) -> None:
+    photo, _ = flower
+    phases, told = Phases(), Phases()
+    editor = Editor(bundled, progress=phases)
+    trajectory = editor.invert(photo, ORANGE, inversion="direct", steps=6)
+    afar = editor.mask(trajectory, PURPLE, invert=False, progress=told)
+    assert told.names == []
+    closer = editor.mask(trajectory, PURPLE, progress=told)
+    assert told.names == ["invert", "look"] and phases.names == ["invert"]
+    assert closer.tobytes() != afar.tobytes()
+    assert editor.mask(trajectory, PURPLE, invert=False).tobytes() == closer.tobytes()

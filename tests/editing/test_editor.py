@@ -17,6 +17,7 @@ from benchmarks.stopwatch import watched
 from editing.editor import PHOTOS_KEPT, Editor
 from editing.settings import EditSettings
 from inversion.trajectory import Trajectory
+from masks.record import Recorder
 from masks.refine import refine_mask
 from tests.editing.edits import CAPTION, NEW, assert_untouched_outside, edit, picture, pixels
 
@@ -219,3 +220,19 @@ def test_edits_of_the_same_words_recut_the_photo_once(editor: Editor, monkeypatc
 def test_no_bytes_below_none_are_kept(backbone: Backbone, bytes_kept: float) -> None:
     with pytest.raises(EditRealError, match="keep_source"):
         Editor(backbone, keep_source=bytes_kept)
+
+
+@pytest.mark.parametrize(("options", "recorded"), [({}, False), ({"mask_grows": True}, True)])
+def test_attention_is_recorded_only_where_a_mask_follows_it(
+    editor: Editor, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], recorded: bool
+) -> None:
+    seen: list[object] = []
+
+    class Noting(Recorder):
+        def attend(self, site: Any, *args: Any, **more: Any) -> torch.Tensor:
+            seen.append(site)
+            return super().attend(site, *args, **more)
+
+    monkeypatch.setattr("editing.sample.Recorder", Noting)
+    edit(editor, picture(), **options)
+    assert bool(seen) == recorded
