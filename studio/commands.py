@@ -348,7 +348,7 @@ def demo(
         trajectory = editor.invert(photo, sample.caption, steps=steps)
         write_picture(photo.image, out / f"{sample.name}.png", overwrite=overwrite)
         for word, new_caption in sample.new_captions.items():
-            result = editor.edit(trajectory, new_caption)
+            result = editor.edit(trajectory, new_caption, **sample.settings)
             target, sheet, mask = (out / f"{sample.name}-{word}{end}.png" for end in ("", "-sheet", "-mask"))
             write(result, target, sheet, mask, overwrite=overwrite)
             report(result, target)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ class Sample:
         new_captions: What it could show, by a word for each.
         package: The module whose it is.
         load: Gives the photo, `(H, W, 3)` uint8.
+        settings: Of the edit, that suit it better than the defaults.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Sample:
     new_captions: dict[str, str]
     package: str
     load: Callable[[], np.ndarray]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _flower() -> np.ndarray:
@@ -54,6 +57,7 @@ SAMPLES = (
         {"green": "a photo of a green object", "purple": "a photo of a purple object"},
         "skimage",
         _astronaut,
+        {"mask_threshold": 0.8},  # her face is orange enough for a lower one
     ),
 )
 

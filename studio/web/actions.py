@@ -13,7 +13,7 @@ from typing import Any
 from backbones.errors import EditRealError
 from editing.captions import check_caption
 from editing.recipe import MASKS, Recipe, read_recipe
-from editing.settings import split_settings
+from editing.settings import EditSettings, InversionSettings, split_settings
 from studio.recall import command_line, python_code
 from studio.samples import Sample
 from studio.web import words
@@ -197,8 +197,15 @@ class Actions:
             caption=example.caption,
             new_caption=next(iter(example.new_captions.values())),
             strokes="",
+            form=self._settings_of(example),
             view="mask",
         )
+
+    def _settings_of(self, example: Sample) -> list[Any] | None:
+        """What the form shows for an example, in the place of what another brought; None where none brings any."""
+        if not any(one.settings for one in self.examples):
+            return None
+        return shown_values(InversionSettings(), EditSettings(**example.settings))
 
     def typed(
         self, visit: Visit, caption: str, new_caption: str, model: str, weights: Sequence[float], emphasis: Any = None

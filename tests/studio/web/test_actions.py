@@ -11,7 +11,7 @@ from backbones.errors import EditRealError
 from editing.recipe import read_recipe
 from studio.samples import Sample
 from studio.web.actions import BROKEN, STOPPED, Actions, Shown, read_region, told
-from studio.web.form import form_fields
+from studio.web.form import form_fields, read_form
 from studio.web.models import Models
 from studio.web.visit import Visit
 from studio.web.watched import Cancelled
@@ -256,3 +256,13 @@ def test_programs_cannot_name_files(actions: Actions, tmp_path: Path) -> None:
 
 def test_regions_are_four_numbers() -> None:
     assert read_region(" ") is None and read_region("1, 2 3 4") == (1, 2, 3, 4)
+
+
+def test_an_example_brings_its_settings_in_the_place_of_the_last_ones(backbone: Backbone, tmp_path: Path) -> None:
+    plain = Sample("flower", CAPTION, {"cat": NEW}, "numpy", picture)
+    own = Sample("suit", CAPTION, {"cat": NEW}, "numpy", picture, {"mask_threshold": 0.8})
+    actions = Actions(Models(["tiny"], load=lambda name: backbone), [plain, own])
+    visit = Visit(tmp_path / "visit")
+    cut = [read_form(actions.open_example(visit, number).form)[1].mask_threshold for number in (0, 1, 0)]
+    assert cut == [None, 0.8, None]
+    assert Actions(actions.models, [plain]).open_example(visit, 0).form is None
