@@ -25,7 +25,7 @@ from editing.plan import EditPlan, plan_edit
 from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.settings import EditSettings, settings_for_each, with_options
-from editing.source import Look, Source, look_at_source, look_at_words
+from editing.source import Look, Source, look_at_source
 from editing.views import look_again
 from inversion.invert import check_kept, invert
 from inversion.progress import Callback, Progress, progress_of
@@ -232,12 +232,13 @@ class Editor:
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
-        source = self._source_of(trajectory, lambda known: known or look_at_words(self.backbone, trajectory))
+        told = self._told(progress)
+        # As an edit would look, so that its bits are the same whether its mask was asked for before or not.
+        source = self._source_of(trajectory, partial(self._look, trajectory, view, [plan], told))
         whole = Look(trajectory, view, source)
         part = part_round(plan, whole)
         if not invert and part not in source.parts:
             part = None
-        told = self._told(progress)
         closer = look_closer(self.backbone, whole, [plan], part, limit=self._bytes_kept, progress=told)
         place = Place(plan, closer.source.maps, closer.view, closer.source.outlines)
         return Image.fromarray(place.fine_mask(place.soft_mask()))

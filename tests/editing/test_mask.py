@@ -7,7 +7,6 @@ import pytest
 
 from backbones.errors import EditRealError
 from editing.editor import Editor
-from editing.maps import steps_mapped
 from inversion.trajectory import Trajectory
 from tests.editing.edits import CAPTION, NEW, half, picture
 
@@ -49,7 +48,7 @@ def test_nothing_is_sampled(editor: Editor, trajectory: Trajectory) -> None:
         editor.mask(trajectory, NEW)
     finally:
         handle.remove()
-    assert sum(rows) == len(steps_mapped(trajectory))  # one row for each of the levels that are looked at
+    assert sum(rows) == trajectory.steps  # one row for each of the steps that an edit will want to know
 
 
 def test_what_a_new_caption_only_adds_has_no_place_yet(editor: Editor, trajectory: Trajectory) -> None:
@@ -73,3 +72,11 @@ def test_it_refuses_what_an_edit_would(editor: Editor, trajectory: Trajectory) -
         editor.mask(trajectory, NEW, protect_words=["hat"])
     with pytest.raises(EditRealError, match="pixel_hash"):
         editor.mask(trajectory, NEW, photo=picture(seed=1))
+
+
+def test_an_edit_is_the_same_whether_its_mask_was_asked_for_or_not(editor: Editor) -> None:
+    trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=5)
+    plain = editor.edit(trajectory, NEW, **PLAIN).image.tobytes()
+    editor.forget(trajectory)
+    editor.mask(trajectory, NEW, **PLAIN)
+    assert editor.edit(trajectory, NEW, **PLAIN).image.tobytes() == plain
