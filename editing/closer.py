@@ -94,20 +94,22 @@ def part_round(plan: EditPlan, look: Look) -> Box | None:
         and trajectory.asked is not None
     ):
         return None
+    photo, least = np.array([width, height]), max(LEAST_SIDE * max(width, height), *view.geometry.working_size)
+    most = plan.settings.closer * photo.prod()
+    if np.minimum(least, photo).prod() >= most:
+        return None
     outline = Place(plan, source.maps, view, source.outlines).outline()
     if plan.region.include is not None:
         outline = outline | (shares(plan.region.include, *outline.shape) > 0)
     rows, columns = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
     if not len(rows):
         return None
-    scale = np.array([width, height]) / outline.shape[::-1]
+    scale = photo / outline.shape[::-1]
     first, last = np.array([columns[0], rows[0]]) * scale, np.array([columns[-1] + 1, rows[-1] + 1]) * scale
-    around, context = (1 + 2 * MARGIN) * (last - first).max(), LEAST_SIDE * max(width, height)
-    side = max(around, context, *view.geometry.working_size)
-    size = np.minimum(side, (width, height))
-    if size.prod() >= plan.settings.closer * width * height:
+    size = np.minimum(max(least, (1 + 2 * MARGIN) * (last - first).max()), photo)
+    if size.prod() >= most:
         return None
-    start = np.clip((first + last - size) / 2, 0, np.array([width, height]) - size)
+    start = np.clip((first + last - size) / 2, 0, photo - size)
     left, top = (int(one) for one in np.floor(start))
-    right, bottom = (int(one) for one in np.minimum(np.ceil(start + size), (width, height)))
+    right, bottom = (int(one) for one in np.minimum(np.ceil(start + size), photo))
     return left, top, right, bottom

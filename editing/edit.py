@@ -62,8 +62,8 @@ def edit_real(
     plan = plan_edit(backbone, caption, new_caption, photo.size, choice, inversion.steps)  # 2. what is asked
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
-    source = look_at_source(backbone, trajectory, [plan], progress=told)  # 5. where the words are, what is to stay
-    look = Look(trajectory, view, source)
-    look = look_closer(backbone, look, [plan], part_round(plan, look), progress=told)  # 4 and 5 again for a small thing
+    # 5. where the words are, what is to stay; 3 to 5 again for the part round something small
+    look = Look(trajectory, view, look_at_source(backbone, trajectory, [plan], progress=told))
+    look = look_closer(backbone, look, [plan], part_round(plan, look), progress=told)
     # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, as `attempts` allows
     return make_edits(backbone, look, [plan], told)[0]
