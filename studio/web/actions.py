@@ -65,7 +65,6 @@ class Shown:
         form: The same.
         region: The same.
         model: The same.
-        weights: Of the new words, by word.
         mask: A picture of the mask, where there is a new one.
         view: `mask` or `compare`, where another is to be looked at.
     """
@@ -78,7 +77,6 @@ class Shown:
     form: Sequence[Any] | None = None
     region: str | None = None
     model: str | None = None
-    weights: dict[str, float] | None = None
     mask: Path | None = None
     view: str | None = None
 
@@ -166,7 +164,7 @@ class Actions:
         strokes = visit.strokes_of(recipe)
         visit.awaits_photo = strokes is None
         offered = {self.models.title(name): name for name in self.models.names}
-        visit.protected, visit.returned = tuple(settings.protect_words), tuple(settings.reweight)
+        visit.bring_back(settings)
         notes = ["This picture was made here, and its words and settings are back."]
         if visit.photo is None:
             notes.append("Now choose the photo that it was made from; or drop it once more to edit the picture itself.")
@@ -182,7 +180,6 @@ class Actions:
             form=shown_values(inversion, settings),
             region="" if recipe.region is None else " ".join(map(str, recipe.region)),
             model=offered.get(self.models.title(recipe.model)),
-            weights=dict(settings.reweight),
         )
 
     def open_example(self, visit: Visit, number: int) -> Shown:
@@ -191,7 +188,8 @@ class Actions:
             raise EditRealError(f"expected an example from 1 to {len(self.examples)}, got {number + 1}")
         example = self.examples[number]
         visit.open(example.load(), example.name.capitalize())
-        visit.recalled, visit.awaits_photo, visit.protected, visit.returned = None, False, (), ()
+        visit.recalled, visit.awaits_photo = None, False
+        visit.bring_back(EditSettings())
         return Shown(
             "Press Edit, or change the words first.",
             caption=example.caption,
@@ -207,15 +205,11 @@ class Actions:
             return None
         return shown_values(InversionSettings(), EditSettings(**example.settings))
 
-    def typed(
-        self, visit: Visit, caption: str, new_caption: str, model: str, weights: Sequence[float], emphasis: Any = None
-    ) -> Typed:
+    def typed(self, visit: Visit, caption: str, new_caption: str, model: str, emphasis: Any = None) -> Typed:
         """The captions as they are typed. What cannot be read yet shows nothing.
 
         A word's weight that is left alone follows the emphasis; None is the one that it follows already.
         """
-        weighed = zip(visit.weighted, weights, strict=False)
-        kept = {word: weight for word, weight in weighed if weight is not None and weight != visit.emphasis}
         if isinstance(emphasis, (int, float)) and math.isfinite(emphasis):
             visit.emphasis = float(emphasis)
         if not (caption.strip() and new_caption.strip()):
@@ -227,8 +221,22 @@ class Actions:
         weighable = words.weighable(alignment, visit.returned)
         visit.weighted = tuple(weighable)
         return Typed(
-            words.difference(alignment, visit.protected), {word: kept.get(word, visit.emphasis) for word in weighable}
+            words.difference(alignment, visit.protected),
+            {word: visit.turned.get(word.casefold(), visit.emphasis) for word in weighable},
         )
+
+    def turn(self, visit: Visit, number: int, weight: float | None) -> None:
+        """The slider of a word was moved; where it is back at the emphasis, or empty, it follows that again.
+
+        What a slider shows does not tell, since one whose emphasis has just changed may still show the old one.
+        """
+        if not 0 <= number < len(visit.weighted):
+            return
+        word = visit.weighted[number].casefold()
+        if weight is None or weight == visit.emphasis:
+            visit.turned.pop(word, None)
+        else:
+            visit.turned[word] = float(weight)
 
     @staticmethod
     def is_stale(visit: Visit, caption: str, new_caption: str) -> bool:
@@ -252,9 +260,7 @@ class Actions:
             weights = {
                 word: float(weight)
                 for word, weight in zip(visit.weighted, asked.weights, strict=False)
-                if word in weighable
-                and weight is not None
-                and weight not in (settings.emphasis, visit.emphasis)  # it was moved
+                if word in weighable and word.casefold() in visit.turned and weight is not None
             }
             protected = tuple(word for word in visit.protected if word.casefold() in present)
             settings = replace(settings, reweight=weights, protect_words=protected)
@@ -384,7 +390,7 @@ class Actions:
         if edit is None:
             return Shown(view="mask")
         request = edit.request
-        visit.protected, visit.returned = tuple(request.settings.protect_words), tuple(request.settings.reweight)
+        visit.bring_back(request.settings)
         visit.masked = (request.caption, request.new_caption)
         return Shown(
             caption=request.caption,
@@ -393,7 +399,6 @@ class Actions:
             form=shown_values(request.inversion, request.settings),
             region="" if request.region is None else " ".join(map(str, request.region)),
             model=request.model,
-            weights=dict(request.settings.reweight),
             mask=edit.mask,
             view="compare",
         )

@@ -222,7 +222,7 @@ class Page:
             self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
             self.take, self.moves, self.other, self.region, self.model, self.elsewhere, self.proposal, *self.ways,
         ]  # fmt: skip
-        typing = [self.caption, self.new_caption, self.model, self.emphasis, *self.weights]
+        typing = [self.caption, self.new_caption, self.model, self.emphasis]
         for source in (self.photo_file, self.other):
             opened = source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)
             opened.then(self._proposed, [self.caption, self.model], self.proposal, **UNSEEN)
@@ -232,6 +232,8 @@ class Page:
         live = [self.difference, *self.weights]
         for box in (self.caption, self.new_caption, self.emphasis):
             box.change(self._typed, typing, [self.stage, *live], trigger_mode="always_last", **QUIET)
+        for number, slider in enumerate(self.weights):
+            slider.input(self._turning(number), slider, trigger_mode="always_last", **QUIET)
         # In the browser, since an answer from here could come when something is typed already.
         self.caption.blur(None, [self.caption, self.new_caption], self.new_caption, js=_COPY_JS)
         protected = self.difference.protect(self._protected, typing, live, **QUIET)
@@ -306,13 +308,17 @@ class Page:
         visit = self._visit(request)
         return self._show(visit, told(lambda: self.actions.open_example(visit, int(event.number))))
 
-    def _typed(
-        self, request: gr.Request, caption: str, new_caption: str, model: str, emphasis: Any, *weights: float
-    ) -> list[Any]:
+    def _typed(self, request: gr.Request, caption: str, new_caption: str, model: str, emphasis: Any) -> list[Any]:
         visit = self._visit(request)
-        typed = self.actions.typed(visit, caption, new_caption, model, weights, emphasis)
+        typed = self.actions.typed(visit, caption, new_caption, model, emphasis)
         stage = gr.update(mask="") if self.actions.is_stale(visit, caption, new_caption) else gr.skip()
         return [stage, typed.difference, *_sliders(typed.weights)]
+
+    def _turning(self, number: int) -> Callable[..., None]:
+        def turned(request: gr.Request, weight: float | None) -> None:
+            self.actions.turn(self._visit(request), number, weight)
+
+        return turned
 
     def _protected(self, request: gr.Request, event: gr.EventData, *typing: Any) -> list[Any]:
         self._visit(request).toggle_protection(str(event.word))
@@ -439,13 +445,13 @@ class Page:
         if shown.caption is not None and shown.new_caption is not None:
             model = shown.model or self.actions.models.names[0]
             emphasis = None if shown.form is None else shown.form[self.widgets.index(self.emphasis)]
-            typed = self.actions.typed(visit, shown.caption, shown.new_caption, model, (), emphasis)
+            typed = self.actions.typed(visit, shown.caption, shown.new_caption, model, emphasis)
             updates |= {
                 self.caption: shown.caption,
                 self.new_caption: shown.new_caption,
                 self.difference: typed.difference,
             }
-            updates |= dict(zip(self.weights, _sliders({**typed.weights, **(shown.weights or {})}), strict=True))
+            updates |= dict(zip(self.weights, _sliders(typed.weights), strict=True))
         if shown.caption is not None or shown.strokes is not None:
             updates[self.proposal] = gr.update(visible=False)
         for box, value in ((self.region, shown.region), (self.model, shown.model)):

@@ -133,7 +133,8 @@ class Visit:
         self.awaits_photo = False  # whether that came before its photo, which its masks are for
         self.protected: tuple[str, ...] = ()
         self.weighted: tuple[str, ...] = ()  # words whose weights the page shows, in its order
-        self.returned: tuple[str, ...] = ()  # words that had weights in an edit that came back, new ones or not
+        self.turned: dict[str, float] = {}  # weights by casefolded word, set by hand or in an edit that came back
+        self.returned: tuple[str, ...] = ()  # the words of the latter, new ones or not
         self.emphasis = float(EditSettings.emphasis)  # what it shows for those that are left alone
         self.masked: tuple[str, str] | None = None  # the captions of the mask that it shows
         self.proposed = ""  # a caption that the model has found
@@ -182,6 +183,11 @@ class Visit:
         """A word of the captions that must not change, or may again."""
         kept = tuple(other for other in self.protected if other.casefold() != word.casefold())
         self.protected = kept if len(kept) < len(self.protected) else (*kept, word)
+
+    def bring_back(self, settings: EditSettings) -> None:
+        """The words that are protected or weighed in an edit."""
+        self.protected, self.returned = tuple(settings.protect_words), tuple(settings.reweight)
+        self.turned = {word.casefold(): weight for word, weight in settings.reweight.items()}
 
     def look(self, editor: Editor, request: Request, tell: Tell, *, invert: bool = True) -> Path | None:
         """Inverts the photo, unless that is done, and says where an edit would begin.

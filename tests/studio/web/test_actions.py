@@ -57,18 +57,20 @@ def test_a_file_that_is_no_photo_is_named_without_its_place(actions: Actions, vi
 
 
 def test_words_that_differ_are_told_as_they_are_typed(actions: Actions, visit: Visit) -> None:
-    typed = actions.typed(visit, CAPTION, "a photo of a green <cat>", "tiny", ())
+    typed = actions.typed(visit, CAPTION, "a photo of a green <cat>", "tiny")
     assert "<del>red</del> <ins>green</ins>" in typed.difference and "<ins>cat</ins>" in typed.difference
     assert "<cat>" not in typed.difference
     assert typed.weights == {"green": 2.0, "cat": 2.0}
-    again = actions.typed(visit, CAPTION, "a photo of a small green cat", "tiny", (3.0, 1.0))
+    actions.turn(visit, 0, 3.0)
+    actions.turn(visit, 1, 1.0)
+    again = actions.typed(visit, CAPTION, "a photo of a small green cat", "tiny")
     assert again.weights == {"small": 2.0, "green": 3.0, "cat": 1.0}
-    assert actions.typed(visit, CAPTION, " ", "tiny", ()).difference == ""
+    assert actions.typed(visit, CAPTION, " ", "tiny").difference == ""
 
 
 def test_words_that_stay_can_be_protected(actions: Actions, visit: Visit) -> None:
     visit.toggle_protection("red")
-    typed = actions.typed(visit, CAPTION, NEW, "tiny", ())
+    typed = actions.typed(visit, CAPTION, NEW, "tiny")
     assert re.search(r"data-word=\"red\" aria-pressed='true'", typed.difference)
     assert actions.request(visit, asked("tiny")).settings.protect_words == ("red",)
     assert actions.request(visit, asked("tiny", "a rose", "a cat")).settings.protect_words == ()
@@ -79,14 +81,16 @@ def test_words_that_stay_can_be_protected(actions: Actions, visit: Visit) -> Non
 def test_words_that_are_left_alone_follow_the_emphasis(actions: Actions, visit: Visit) -> None:
     """So that no slider says another thing than the setting."""
     new = "a photo of a green cat"
-    actions.typed(visit, CAPTION, new, "tiny", ())
-    assert actions.typed(visit, CAPTION, new, "tiny", (2.0, 3.5), 5.0).weights == {"green": 5.0, "cat": 3.5}
-    assert actions.typed(visit, CAPTION, new, "tiny", (5.0, 3.5), "no number").weights == {"green": 5.0, "cat": 3.5}
+    actions.typed(visit, CAPTION, new, "tiny")
+    actions.turn(visit, 1, 3.5)
+    assert actions.typed(visit, CAPTION, new, "tiny", 5.0).weights == {"green": 5.0, "cat": 3.5}
+    assert actions.typed(visit, CAPTION, new, "tiny", "no number").weights == {"green": 5.0, "cat": 3.5}
     request = actions.request(visit, asked("tiny", new_caption=new, weights=(5.0, 3.5), emphasis=5.0))
     assert request.settings.reweight == {"cat": 3.5}
-    soon = actions.request(visit, asked("tiny", new_caption=new, weights=(5.0, 3.5), emphasis=1.0))  # sliders to come
+    soon = actions.request(visit, asked("tiny", new_caption=new, weights=(2.0, 3.5), emphasis=5.0))  # sliders to come
     assert soon.settings.reweight == {"cat": 3.5}
-    assert actions.typed(visit, CAPTION, new, "tiny", (5.0, 3.5), 3.5).weights == {"green": 3.5, "cat": 3.5}
+    actions.turn(visit, 1, 5.0)
+    assert actions.typed(visit, CAPTION, new, "tiny", 3.0).weights == {"green": 3.0, "cat": 3.0}, "it follows again"
 
 
 def test_a_mask_is_that_of_its_words(actions: Actions, visit: Visit) -> None:
@@ -99,7 +103,9 @@ def test_a_mask_is_that_of_its_words(actions: Actions, visit: Visit) -> None:
 
 
 def test_sliders_become_weights_of_their_words(actions: Actions, visit: Visit) -> None:
-    actions.typed(visit, CAPTION, "a photo of a green cat", "tiny", ())
+    actions.typed(visit, CAPTION, "a photo of a green cat", "tiny")
+    actions.turn(visit, 1, 3.5)
+    actions.turn(visit, 2, 9.0)  # a slider that is put away
     request = actions.request(visit, asked("tiny", new_caption="a photo of a green cat", weights=(2.0, 3.5)))
     assert request.settings.reweight == {"cat": 3.5}
 
@@ -158,8 +164,8 @@ def test_a_weight_that_comes_back_counts_for_a_word_that_stays_too(
     other = Visit(tmp_path / "other")
     (tmp_path / "edit.png").write_bytes(made.read_bytes())
     shown = actions.open(other, str(tmp_path / "edit.png"))
-    typed = actions.typed(other, CAPTION, CAPTION, "tiny", ())
-    assert shown.weights == {"rose": 3.0} and list(typed.weights) == ["rose"]
+    typed = actions.typed(other, CAPTION, CAPTION, "tiny")
+    assert shown.new_caption == CAPTION and typed.weights == {"rose": 3.0}
     actions.open(other, str(uploaded(tmp_path)), caption=CAPTION)
     request = actions.request(other, asked("tiny", new_caption=CAPTION, weights=[3.0]))
     assert request.settings.reweight == {"rose": 3.0} and request.settings.protect_words == ("photo",)
