@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 
 from backbones.backbone import Backbone
@@ -27,6 +29,11 @@ class View:
     geometry: Geometry
     pixels: torch.Tensor
     latents: torch.Tensor
+
+    @cached_property
+    def part(self) -> np.ndarray:
+        """What of the photo the model sees, at the photo's own resolution, `(bottom - top, right - left, 3)` uint8."""
+        return np.asarray(self.photo.image.crop(self.geometry.box))
 
 
 def look_at(backbone: Backbone, photo: Photo, region: tuple[int, int, int, int] | None = None) -> View:

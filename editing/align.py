@@ -23,9 +23,13 @@ COLORS = frozenset(
 )
 # What ends in "-ing" and is no action.
 THINGS_IN_ING = frozenset(
-    "awning building ceiling clothing duckling earring evening lightning morning pudding railing seedling spring "
-    "string wedding".split()
+    "awning building ceiling clothing duckling dumpling dwelling earring evening frosting gosling herring icing "
+    "lightning morning offspring pudding railing sapling seedling sibling spring starling stocking string topping "
+    "viking wedding".split()
 )
+PICTURES_IN_ING = frozenset("drawing engraving etching painting rendering".split())  # unless what they are of follows
+PHOTOS = frozenset("photo photograph picture image".split())
+DETERMINERS = ARTICLES | frozenset("his her their its this that these those my your our some".split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +107,7 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
     both sides is swapped from the right, where English keeps the noun: in "rose" -> "yellow tulip" the rose turns tulip
     and yellow is added.
     """
-    matches = list(_common_subsequence(source.words, target.words))
+    matches = list(_common_subsequence(source, target))
     anchors = [(-1, -1), *matches, (len(source.words), len(target.words))]
     free_source = set(range(len(source.words))) - {i for i, _ in matches}
     free_target = set(range(len(target.words))) - {j for _, j in matches}
@@ -130,20 +134,34 @@ def new_words(alignment: Alignment) -> list[Word]:
     return [alignment.target.words[j] for j in _new(alignment)]
 
 
-def new_colors(alignment: Alignment) -> list[Word]:
-    """Those of `new_words` that are colours."""
-    return [alignment.target.words[j] for j in _new(alignment) if is_color(alignment.target, j)]
+def new_colors(alignment: Alignment, further: Collection[str] = ()) -> list[Word]:
+    """Those of `new_words` that are colours; `further` are words for colours beside `COLORS`."""
+    return [alignment.target.words[j] for j in _new(alignment) if is_color(alignment.target, j, further)]
 
 
 def _new(alignment: Alignment) -> list[int]:
-    indices = (*alignment.added, *(j for _, j in alignment.swaps))
-    return [j for j in indices if is_content(alignment.target.words[j])]
+    return [j for j in sorted(changed_words(alignment)[1]) if is_content(alignment.target, j)]
 
 
-def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = ()) -> bool:
+def changed_words(alignment: Alignment) -> tuple[set[int], set[int]]:
+    """Indices of the words that differ, of the source and of the target; not "a photo of", left out or put before."""
+    source = {*alignment.removed} - _opening(alignment.source) | {i for i, _ in alignment.swaps}
+    target = {*alignment.added} - _opening(alignment.target) | {j for _, j in alignment.swaps}
+    return source, target
+
+
+def _opening(caption: Caption) -> set[int]:
+    """Indices of "a photo of" at the beginning of a caption, which asks for nothing."""
+    keys = [word.key for word in caption.words]
+    start = int(bool(keys) and keys[0] in ARTICLES)
+    opens = len(keys) > start + 1 and keys[start] in PHOTOS and keys[start + 1] == "of"
+    return set(range(start + 2)) if opens else set()
+
+
+def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = (), further: Collection[str] = ()) -> bool:
     """Whether the edit changes colours alone ("red" -> "white" in "a red rose"), so that textures stay.
 
-    Articles do not count.
+    Articles do not count. `further` are words for colours beside `COLORS`.
     """
     changed_source, changed_target = _changed(alignment, reweighted)
     changed = [(alignment.source, i) for i in changed_source] + [(alignment.target, j) for j in changed_target]
@@ -152,7 +170,7 @@ def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = ()) ->
         for caption, k in changed
         if caption.words[k].key not in ARTICLES and not caption.words[k].is_punctuation
     ]
-    return bool(words) and all(is_color(caption, k) for caption, k in words)
+    return bool(words) and all(is_color(caption, k, further) for caption, k in words)
 
 
 def is_color(caption: Caption, index: int, further: Collection[str] = ()) -> bool:
@@ -202,17 +220,33 @@ def reweighted_words(alignment: Alignment, names: Iterable[str]) -> list[Word]:
 
 def head_of(caption: Caption, index: int) -> int:
     """Index of the noun that the word at `index` describes; its own where it describes none."""
-    if not is_content(caption.words[index]):
+    if not (is_content(caption, index) or _does(caption, index)):
         return index
-    while index + 1 < len(caption.words) and is_content(caption.words[index + 1]):
+    while index + 1 < len(caption.words) and is_content(caption, index + 1):
         index += 1
     return index
 
 
-def is_content(word: Word) -> bool:
+def is_content(caption: Caption, index: int) -> bool:
     """Neither punctuation nor a function word nor an "-ing" form, which links a thing to what it does."""
-    does = word.key.endswith("ing") and len(word.key) > 5 and word.key not in THINGS_IN_ING
-    return not (word.is_punctuation or word.key in FUNCTION_WORDS or does)
+    word = caption.words[index]
+    return not (word.is_punctuation or word.key in FUNCTION_WORDS or _does(caption, index))
+
+
+def content_words(caption: Caption) -> list[Word]:
+    """A caption's content words, see `is_content`, that the model can read."""
+    return [word for index, word in enumerate(caption.words) if word.positions and is_content(caption, index)]
+
+
+def _does(caption: Caption, index: int) -> bool:
+    """Whether a word is an "-ing" form; the noun of one that stands before a thing is that: "a sleeping cat".
+
+    "A painting of a rose" is a thing, where a man "painting a rose" is at work.
+    """
+    key, following = caption.words[index].key, caption.words[index + 1 : index + 2]
+    if key in PICTURES_IN_ING:
+        return any(word.key in DETERMINERS for word in following)
+    return key.endswith("ing") and len(key) > 5 and key not in THINGS_IN_ING | FUNCTION_WORDS
 
 
 def _moved(source: Caption, i: int, target: Caption, j: int) -> bool:
@@ -223,45 +257,45 @@ def _moved(source: Caption, i: int, target: Caption, j: int) -> bool:
 
 def _phrase(caption: Caption, index: int) -> frozenset[str]:
     """The keys of the run of content words in which the word at `index` stands."""
-    if not is_content(caption.words[index]):
+    if not is_content(caption, index):
         return frozenset([caption.words[index].key])
     start = index
-    while start > 0 and is_content(caption.words[start - 1]):
+    while start > 0 and is_content(caption, start - 1):
         start -= 1
     return frozenset(word.key for word in caption.words[start : head_of(caption, index) + 1])
 
 
 def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int], set[int]]:
     """Indices of the words that the edit changes, of the source and of the target."""
-    source = {*alignment.removed, *(i for i, _ in alignment.swaps)}
-    target = {*alignment.added, *(j for _, j in alignment.swaps)}
+    source, target = changed_words(alignment)
     return source, target | {j for j, word in enumerate(alignment.target.words) if word in reweighted}
 
 
 def _content(caption: Caption, indices: set[int]) -> list[Word]:
-    """The content words at `indices`; where there are none, what is there, and for function words where they lead."""
-    words = [caption.words[index] for index in sorted(indices) if caption.words[index].positions]
-    content = [word for word in words if is_content(word)]
-    if content or all(word.is_punctuation for word in words):
-        return content
+    """The content words at `indices`; where there are none the "-ing" forms, else where the function words lead."""
+    there = [index for index in sorted(indices) if caption.words[index].positions]
+    content = [index for index in there if is_content(caption, index)]
+    doing = [index for index in there if _does(caption, index)]
     led_to = {_next_noun(caption, index) for index in indices if not caption.words[index].is_punctuation}
-    return [caption.words[index] for index in sorted(led_to) if caption.words[index].positions]
+    chosen = content or doing or sorted(index for index in led_to if caption.words[index].positions)
+    return [caption.words[index] for index in chosen]
 
 
 def _next_noun(caption: Caption, index: int) -> int:
     """Index of the noun that a function word leads to ("vase" from "without" in "without a vase"); else its own."""
     if caption.words[index].key not in FUNCTION_WORDS:
         return index
-    later = (k for k in range(index, len(caption.words)) if is_content(caption.words[k]))
+    later = (k for k in range(index, len(caption.words)) if is_content(caption, k))
     return head_of(caption, next(later, index))
 
 
-def _common_subsequence(source: Sequence[Word], target: Sequence[Word]) -> Iterator[tuple[int, int]]:
+def _common_subsequence(caption: Caption, new: Caption) -> Iterator[tuple[int, int]]:
     """Index pairs of the heaviest common subsequence by `Word.key`; content words weigh more than all others."""
+    source, target = caption.words, new.words
     rows, columns = len(source), len(target)
     best = [[0] * (columns + 1) for _ in range(rows + 1)]
     heavy = rows + columns + 1
-    weights = [heavy if is_content(word) else 1 for word in source]
+    weights = [heavy if is_content(caption, i) else 1 for i in range(rows)]
     for i in reversed(range(rows)):
         for j in reversed(range(columns)):
             best[i][j] = max(best[i + 1][j], best[i][j + 1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from editing.batches import in_batches
-from editing.kind import POLICY, fill_in
+from editing.kind import fill_in, policy_of
 from editing.plan import EditPlan
 from editing.result import Attempt, EditResult
 from editing.settings import EditSettings
@@ -85,7 +85,7 @@ class Tries:
         if len(self.results) == self.plan.settings.attempts or self.results[-1].trouble is None:
             return None
         for change in self._left:
-            settings = fill_in(self.plan.asked, {**POLICY.get(self.plan.kind, {}), **change})
+            settings = fill_in(self.plan.asked, {**policy_of(self.plan.kind, self.plan.asked), **change})
             if _acting(settings) not in self._tried:  # else what would change was set by hand, or does nothing here
                 self._tried.add(_acting(settings))
                 self.changes.append(change)
@@ -106,6 +106,8 @@ class Tries:
 def _to_try(plan: EditPlan, first: EditResult) -> Iterator[Mapping[str, Any]]:
     """What is tried next, by what went wrong first."""
     if first.trouble is None or (plan.alignment.changes_nothing and not plan.settings.reweight):
+        return
+    if first.trouble == "empty" and plan.region.holds_back:  # which no threshold overrules
         return
     by_kind = NEXT[first.trouble]
     yield from by_kind.get(plan.kind, by_kind["default"])

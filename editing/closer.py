@@ -8,23 +8,58 @@ sees, since to enlarge them further would show it nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from backbones.backbone import Backbone
 from backbones.geometry import Box
-from backbones.view import look_at
+from backbones.view import View, look_at
 from editing.place import Place
 from editing.plan import EditPlan
-from editing.source import Look, look_at_source
+from editing.source import Look, Source, look_at_source
 from inversion.invert import METHODS, invert
 from inversion.progress import Progress
 from inversion.settings import InversionSettings
+from inversion.trajectory import Trajectory
 from masks.user_mask import shares
 
 MARGIN = 0.15  # of the longer side of what the words speak of, on each side of it
-PARTS_KEPT = 2  # of one photo, with what further edits of them need not ask the model for
 LEAST_SIDE = 0.2  # of the photo's longer side, so that the model sees what the thing stands in
+GRID = 32  # of the photo's longer side, on which parts lie, so that an outline may move a little within the same one
+PARTS_KEPT = 3  # of one photo
+ROWS_KEPT = 2  # of them with what further edits need not ask the model for, which takes most of the memory
+
+Parts = list[tuple[Box | None, list[EditPlan]]]
+"""Edits by the part of the photo that each is made in, None for the whole."""
+
+
+def look_from_afar(
+    backbone: Backbone,
+    trajectory: Trajectory,
+    view: View,
+    plans: Sequence[EditPlan],
+    known: Source | None = None,
+    *,
+    limit: float | None = None,
+    progress: Progress | None = None,
+) -> tuple[Source, Parts]:
+    """What the model sees in the whole photo, without its rows where all edits are made in parts; and those.
+
+    Args:
+        backbone: The model.
+        trajectory: Of the photo.
+        view: Of the photo.
+        plans: Of edits that are alike in `control` and `exact`.
+        known: What was found out before.
+        limit: Bytes that the rows may take; None is a quarter of the memory that is free.
+        progress: Told of every step.
+    """
+    parts = None if known is None else by_part(plans, Look(trajectory, view, known))
+    if known is None or parts is None or any(part is None for part, _ in parts):
+        known = look_at_source(backbone, trajectory, plans, known, limit=limit, progress=progress)
+    parts = parts or by_part(plans, Look(trajectory, view, known))
+    return (known if any(part is None for part, _ in parts) else known.without_rows()), parts
 
 
 def look_closer(
@@ -42,33 +77,33 @@ def look_closer(
         backbone: The model.
         look: Of the whole photo.
         plans: Of edits in that part that are alike in `control` and `exact`.
-        part: From `part_round`; None is the whole photo, and gives `look` back.
-        limit: Bytes that the part's source rows may take; None is a quarter of the memory that is free.
+        part: From `look_from_afar`; None is the whole photo, and gives `look` back.
+        limit: Bytes that the part's rows may take; None is a quarter of the memory that is free.
         progress: Told of every step.
     """
     if part is None:
         return look
     parts = look.source.parts
     known = parts.get(part)
-    if limit is not None:
-        others = [other.source.rows for box, other in tuple(parts.items()) if box != part]
-        limit = max(0, limit - sum(rows.bytes for rows in others if rows))
     if known is None:
         view = look_at(backbone, look.view.photo, part)
-        settings = InversionSettings(**(look.trajectory.asked or {}))
-        trajectory, source = invert(backbone, view, look.trajectory.caption, settings, progress), None
+        trajectory = invert(backbone, view, look.trajectory.caption, _inverted_by(look.trajectory), progress)
+        source = None
     else:
         trajectory, view, source = known
     source = look_at_source(backbone, trajectory, plans, source, limit=limit, progress=progress)
     parts.pop(part, None)
     parts[part] = Look(trajectory, view, source)  # the last
-    for older in list(parts)[:-PARTS_KEPT]:
-        parts.pop(older, None)
+    for older in list(parts)[:-ROWS_KEPT]:
+        if (kept := parts.get(older)) is not None:  # another thread may be here too
+            parts[older] = kept._replace(source=kept.source.without_rows())
+    for oldest in list(parts)[:-PARTS_KEPT]:
+        parts.pop(oldest, None)
     return Look(trajectory, view, source)
 
 
-def by_part(plans: Sequence[EditPlan], look: Look) -> list[tuple[Box | None, list[EditPlan]]]:
-    """The plans by the part of the photo that each is edited in, None for the whole."""
+def by_part(plans: Sequence[EditPlan], look: Look) -> Parts:
+    """The plans by the part of the photo that each is made in."""
     found: dict[Box | None, list[EditPlan]] = {}
     for plan in plans:
         found.setdefault(part_round(plan, look), []).append(plan)
@@ -104,12 +139,19 @@ def part_round(plan: EditPlan, look: Look) -> Box | None:
     rows, columns = np.flatnonzero(outline.any(1)), np.flatnonzero(outline.any(0))
     if not len(rows):
         return None
-    scale = photo / outline.shape[::-1]
+    scale, cell = photo / outline.shape[::-1], max(width, height) / GRID
     first, last = np.array([columns[0], rows[0]]) * scale, np.array([columns[-1] + 1, rows[-1] + 1]) * scale
-    size = np.minimum(max(least, (1 + 2 * MARGIN) * (last - first).max()), photo)
+    side = max(least, (1 + 2 * MARGIN) * (last - first).max())
+    size = np.minimum(np.ceil(side / cell) * cell, photo)
     if size.prod() >= most:
         return None
-    start = np.clip((first + last - size) / 2, 0, photo - size)
+    start = np.clip(np.rint((first + last - size) / 2 / cell) * cell, 0, photo - size)
     left, top = (int(one) for one in np.floor(start))
     right, bottom = (int(one) for one in np.minimum(np.ceil(start + size), photo))
     return left, top, right, bottom
+
+
+def _inverted_by(trajectory: Trajectory) -> InversionSettings:
+    """The settings of a trajectory's inversion; what is at its default by now may have had another when it was made."""
+    asked = InversionSettings(**(trajectory.asked or {}))
+    return replace(asked, inversion=trajectory.method, steps=trajectory.steps)

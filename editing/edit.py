@@ -10,12 +10,12 @@ from backbones.loading import ModelSource, load_backbone
 from backbones.photo import PhotoSource, open_photo
 from backbones.view import look_at
 from editing.checks import check_request
-from editing.closer import look_closer, part_round
+from editing.closer import look_closer, look_from_afar
 from editing.make import make_edits
 from editing.plan import plan_edit
 from editing.result import EditResult
 from editing.settings import split_settings
-from editing.source import Look, look_at_source
+from editing.source import Look
 from inversion.invert import invert
 from inversion.progress import Callback, Progress, progress_of
 
@@ -63,7 +63,7 @@ def edit_real(
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
     # 5. where the words are, what is to stay; 3 to 5 again for the part round something small
-    look = Look(trajectory, view, look_at_source(backbone, trajectory, [plan], progress=told))
-    look = look_closer(backbone, look, [plan], part_round(plan, look), progress=told)
+    source, [(part, _)] = look_from_afar(backbone, trajectory, view, [plan], progress=told)
+    look = look_closer(backbone, Look(trajectory, view, source), [plan], part, progress=told)
     # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, as `attempts` allows
     return make_edits(backbone, look, [plan], told)[0]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -16,7 +14,7 @@ from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.view import View, look_at
 from editing.batches import edits_that_fit, in_batches
 from editing.captions import check_caption, check_captions
-from editing.closer import by_part, look_closer, part_round
+from editing.closer import Parts, look_closer, look_from_afar
 from editing.generated import generate
 from editing.make import make_edits
 from editing.maps import MAP_LEVELS, MAP_START, look_for_words
@@ -25,7 +23,7 @@ from editing.plan import EditPlan, plan_edit
 from editing.propose import Proposal, propose_caption
 from editing.result import EditResult
 from editing.settings import EditSettings, settings_for_each, with_options
-from editing.source import Look, Source, look_at_source
+from editing.source import Look, Source
 from editing.views import look_again
 from inversion.invert import check_kept, invert
 from inversion.progress import Callback, Progress, progress_of
@@ -34,7 +32,8 @@ from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps
 
 PHOTOS_KEPT = 4  # of those that an editor inverted, for edits that do not hand them over again
-SOURCES_KEPT = 2  # of the trajectories that it edited, with what further edits of them need not ask the model for
+SOURCES_KEPT = 8  # of the trajectories that it edited
+ROWS_KEPT = 2  # of them with what further edits need not ask the model for, which takes most of the memory
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -59,8 +58,9 @@ class Editor:
             backbone: The model.
             progress: Of everything that it does, as in `edit_real`.
             keep_source: Whether what the model holds of a photo is looked at once, in batches, and kept for the last
-                two trajectories, so that edits take two rows a step instead of three. True allows it a quarter of the
-                memory that is free, a number so many bytes. It changes no edit by more than the last bits.
+                two trajectories, of each for the photo and for the last two parts that were looked at closer, so that
+                edits take two rows a step instead of three. True allows each of these a quarter of the memory that is
+                free, a number so many bytes. It changes no edit by more than the last bits.
 
         Raises:
             EditRealError: A number of bytes below 0.
@@ -188,10 +188,9 @@ class Editor:
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
             told = self._told(progress)
-            find = partial(self._look, trajectory, view, some, told)
-            whole = Look(trajectory, view, self._source_of(trajectory, find))
+            whole, parts = self._look(trajectory, view, some, told)
             made: dict[EditPlan, EditResult] = {}
-            for part, same in by_part(some, whole):
+            for part, same in parts:
                 closer = look_closer(self.backbone, whole, same, part, limit=self._bytes_kept, progress=told)
                 made |= zip(same, make_edits(self.backbone, closer, same, told), strict=True)
             results += [made[plan] for plan in some]
@@ -204,7 +203,7 @@ class Editor:
         settings: EditSettings | None = None,
         *,
         photo: PhotoSource | None = None,
-        invert: bool = True,
+        may_invert: bool = True,
         progress: bool | Callback | Progress | None = None,
         **options: Any,
     ) -> Image.Image:
@@ -221,7 +220,7 @@ class Editor:
             new_caption: What the photo should show.
             settings: Of the edit.
             photo: Only needed where it is not among the last few that this editor has inverted itself.
-            invert: Whether a small thing may be looked at closer for it where that was not done yet, which takes an
+            may_invert: Whether a small thing may be looked at closer for it where that was not done yet, which takes an
                 inversion; without, the mask is as good as the whole photo's maps.
             progress: Instead of the editor's own.
             **options: Instead of or on top of `settings`.
@@ -234,10 +233,8 @@ class Editor:
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
         told = self._told(progress)
         # As an edit would look, so that its bits are the same whether its mask was asked for before or not.
-        source = self._source_of(trajectory, partial(self._look, trajectory, view, [plan], told))
-        whole = Look(trajectory, view, source)
-        part = part_round(plan, whole)
-        if not invert and part not in source.parts:
+        whole, [(part, _)] = self._look(trajectory, view, [plan], told)
+        if not may_invert and part not in whole.source.parts:
             part = None
         closer = look_closer(self.backbone, whole, [plan], part, limit=self._bytes_kept, progress=told)
         place = Place(plan, closer.source.maps, closer.view, closer.source.outlines)
@@ -254,7 +251,11 @@ class Editor:
         """Where the model sees the caption's words in the photo itself, at `levels` noise levels of its trajectory.
 
         They are those of edits by default; from `start` 0 on they are spread over the whole way from noise to photo.
+
+        Raises:
+            EditRealError: The trajectory is of another model.
         """
+        self._check(trajectory)
         return look_for_words(self.backbone, trajectory, levels, start)
 
     def forget(self, trajectory: Trajectory) -> None:
@@ -263,27 +264,22 @@ class Editor:
             self._sources.pop(trajectory, None)
 
     def _look(
-        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], progress: Progress, known: Source | None
-    ) -> Source:
-        """What edits need of a photo's source; its rows are let go where all of them look at a part of it alone."""
-        if known is None or not all(part for part, _ in by_part(plans, Look(trajectory, view, known))):
-            limit = self._bytes_kept
-            known = look_at_source(self.backbone, trajectory, plans, known, limit=limit, progress=progress)
-        closer = all(part for part, _ in by_part(plans, Look(trajectory, view, known)))
-        return dataclasses.replace(known, rows=None) if closer else known
-
-    def _source_of(self, trajectory: Trajectory, look: Callable[[Source | None], Source]) -> Source:
-        """What `look` makes of that which was found out of this trajectory before, if anything was."""
+        self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], progress: Progress
+    ) -> tuple[Look, Parts]:
+        """The whole photo as far as edits need it, kept for further ones, with the parts that these are made in."""
         with self._lock:
             known = self._sources.get(trajectory)
-        source = look(known)
+        limit = self._bytes_kept
+        source, parts = look_from_afar(self.backbone, trajectory, view, plans, known, limit=limit, progress=progress)
         self._remember(self._sources, trajectory, source, SOURCES_KEPT)
-        return source
+        with self._lock:
+            for older in list(self._sources)[:-ROWS_KEPT]:
+                self._sources[older] = self._sources[older].without_any_rows()
+        return Look(trajectory, view, source), parts
 
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""
-        trajectory.check_valid_for(fingerprint=self.backbone.fingerprint, dtype=self.backbone.dtype_name)
-        check_kept(trajectory)
+        self._check(trajectory)
         if photo is not None:
             return look_again(trajectory, open_photo(photo))
         with self._lock:
@@ -291,6 +287,11 @@ class Editor:
         if kept is None:
             raise EditRealError("expected the photo that was inverted, got none; pass it as photo=...")
         return look_again(trajectory, kept)
+
+    def _check(self, trajectory: Trajectory) -> None:
+        """Refuses a trajectory of another model, or one that is not whole."""
+        trajectory.check_valid_for(fingerprint=self.backbone.fingerprint, dtype=self.backbone.dtype_name)
+        check_kept(trajectory)
 
     def _remember(self, among: dict[Key, Value], key: Key, value: Value, most: int) -> None:
         """Puts a value last among the `most` that are kept."""

@@ -64,8 +64,9 @@ def decoder_features(
         is what plug-and-play hands over (Tumanyan et al., CVPR 2023).
 
     Raises:
-        EditRealError: A step that the trajectory does not have.
+        EditRealError: A step that the trajectory does not have, or a trajectory of another model.
     """
+    trajectory.check_valid_for(fingerprint=backbone.fingerprint, dtype=backbone.dtype_name)
     check_steps(steps, trajectory.steps)
     path, timesteps = trajectory.to(backbone.device), make_schedule(backbone, trajectory.steps).timesteps
     layers = decoder_layers(backbone, *path.latents.shape[-2:])

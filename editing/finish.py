@@ -98,6 +98,7 @@ def finish_one(
             plan.alignment,
             backbone.known_words,
             local_blend=plan.settings.local_blend,
+            held_back=plan.region.holds_back,
             reweighted=bool(plan.settings.reweight),
             exact=plan.settings.exact,
             model=model,

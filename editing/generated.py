@@ -22,7 +22,7 @@ from inversion.ddim import ddim_sample
 from inversion.progress import Callback, Progress, progress_of
 from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
-from inversion.trajectory import Trajectory
+from inversion.trajectory import GENERATED, Trajectory
 
 
 def edit_generated(
@@ -73,7 +73,7 @@ def generate(
         uncond=uncond,
         arrived=latents[-1:],
         caption=caption,
-        method="generated",
+        method=GENERATED,
         steps=settings.steps,
         guidance_scale=guidance_scale,
         pixel_hash=photo.pixel_hash,

@@ -8,7 +8,7 @@ from typing import Any
 
 from backbones.option import comparable
 from backbones.text import Caption
-from editing.align import ARTICLES, Alignment, head_of, is_color, is_content
+from editing.align import ARTICLES, PHOTOS, Alignment, changed_words, head_of, is_color, is_content
 from editing.settings import EditSettings
 
 SCENES = frozenset(
@@ -33,10 +33,13 @@ KINDS: Mapping[str, str] = {
 }
 """What an edit may be about, with what that means. `plain` follows the settings alone."""
 
-POLICY: Mapping[str, Mapping[str, Any]] = {"scene": {"self_replace": 0.2, "emphasis": 3.0}}
+POLICY: Mapping[str, Mapping[str, Any]] = {
+    "scene": {"self_replace": 0.2, "emphasis": 3.0},
+    "style": {"local_blend": False},  # by what is asked for: no word's map holds the whole picture
+}
 """Settings that a kind chooses where they are at their defaults; a kind that is not here keeps the defaults.
 
-Measured on train photos, see docs/trust.md.
+Those of `scene` were measured on train photos, see docs/trust.md.
 """
 
 
@@ -52,11 +55,12 @@ def kind_of(alignment: Alignment, *, weighed: bool = False, colors: Collection[s
         A key of `KINDS`.
     """
     source, target = alignment.source, alignment.target
-    gone = _content(source, (*alignment.removed, *(i for i, _ in alignment.swaps)))
-    come = _content(target, (*alignment.added, *(j for _, j in alignment.swaps)))
+    changed_source, changed_target = changed_words(alignment)
+    gone, come = _content(source, changed_source), _content(target, changed_target)
     if not gone and not come:
         return "weighed" if weighed else "plain"
-    if any(_is_of_style(caption, k) for caption, some in ((source, gone), (target, come)) for k in some):
+    old, new = _of_style(source, gone), _of_style(target, come)
+    if new - PHOTOS or old - MEDIA or (new and old - PHOTOS):
         return "style"
     if not come:
         return "removed"
@@ -67,6 +71,13 @@ def kind_of(alignment: Alignment, *, weighed: bool = False, colors: Collection[s
     return "thing" if gone else "added"
 
 
+def policy_of(kind: str, settings: EditSettings) -> Mapping[str, Any]:
+    """What a kind chooses for these settings; not all of the frame, where the user says where the edit is to be."""
+    says_where = settings.blend_words is not None or settings.include_mask is not None
+    chosen = POLICY.get(kind, {})
+    return {name: value for name, value in chosen.items() if not (says_where and name == "local_blend")}
+
+
 def fill_in(settings: EditSettings, chosen: Mapping[str, Any]) -> EditSettings:
     """The settings with `chosen` in the place of those that are at their defaults; what was set otherwise stays."""
     plain = EditSettings()
@@ -75,18 +86,23 @@ def fill_in(settings: EditSettings, chosen: Mapping[str, Any]) -> EditSettings:
 
 
 def _content(caption: Caption, indices: Collection[int]) -> list[int]:
-    """Those of the words that say something; articles and punctuation change with their neighbours."""
-    words = caption.words
-    return [k for k in indices if not words[k].is_punctuation and words[k].key not in ARTICLES and is_content(words[k])]
+    """Those of the words that say something; the others change with their neighbours."""
+    return [k for k in indices if is_content(caption, k)]
 
 
 def _head(caption: Caption, index: int) -> str:
     return caption.words[head_of(caption, index)].key
 
 
-def _is_of_style(caption: Caption, index: int) -> bool:
-    """Whether a word says how all is drawn: it belongs to what the caption begins with, or to a "style"."""
-    head = head_of(caption, index)
-    first = next(k for k, word in enumerate(caption.words) if is_content(word))
-    key = caption.words[head].key
-    return key == "style" or (key in MEDIA and head == head_of(caption, first))
+def _of_style(caption: Caption, indices: Collection[int]) -> set[str]:
+    """Those of the words that say how all is drawn: of a "style", what the caption begins with, or about its photo."""
+    words = caption.words
+    inner = (k for k, word in enumerate(words) if not (is_content(caption, k) or word.key in (*ARTICLES, "and")))
+    begins = range(next(inner, len(words)))
+    found = set()
+    for k in indices:
+        key, head = words[k].key, begins[-1] if k in begins else head_of(caption, k)
+        medium = words[head].key
+        if medium == "style" or (head in begins and medium in MEDIA and (key in MEDIA or medium in PHOTOS)):
+            found.add(key)
+    return found

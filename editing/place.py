@@ -19,8 +19,9 @@ from masks.local_blend import blend_latents
 from masks.refine import feather_inside, refine_mask, shrink, soften
 from masks.user_mask import shares
 
+OUTLINES_KEPT = 16
 Outlines = dict[tuple[str, bytes], np.ndarray]
-"""Masks along the edges of one photo, by the refinement and the soft mask that they were made with."""
+"""The last few masks along the edges of one photo, by the refinement and the soft mask that they were made with."""
 
 
 class Place:
@@ -37,7 +38,6 @@ class Place:
         """`maps` are those of the old caption over the photo; `outlines` are shared with further places in it."""
         self._outlines = {} if outlines is None else outlines
         self._region, self._settings, self._spread, self._view = plan.region, plan.settings, plan.mask_spread, view
-        self._part = view.geometry.crop(np.asarray(view.photo.image))
         self._source = self._words(maps, plan.region.source_words)
         self._protected = self._words(maps, plan.region.source_protected)
         region = plan.region
@@ -66,9 +66,7 @@ class Place:
         soft = torch.minimum(soft, 1 - protected)
         if self._include is not None:
             soft = torch.maximum(soft, self._include)
-        if self._exclude is not None:
-            soft = torch.minimum(soft, 1 - self._exclude)
-        return soft
+        return self._allowed(soft)
 
     def blend(
         self, latents: torch.Tensor, source: torch.Tensor, target: AttentionMaps | None, step: int
@@ -84,24 +82,28 @@ class Place:
         What the user excludes is 0, and so is what the model does not see; to both it fades.
         """
         geometry, region = self._view.geometry, self._region
-        part = refine_mask(soft.cpu().numpy(), self._part, self._settings.refinement)
+        part = refine_mask(soft.cpu().numpy(), self._view.part, self._settings.refinement)
         allowed = np.ones_like(part)
         if region.include is not None:
             part |= geometry.crop(region.include)
         if region.exclude is not None:
             allowed &= ~geometry.crop(region.exclude)
-        shares = soften(part & allowed, self._part, self._settings.feather)
+        shares = soften(part & allowed, self._view.part, self._settings.feather)
         everywhere = geometry.paste(allowed, np.zeros(geometry.photo_size[::-1], bool))
         limit = feather_inside(everywhere, self._settings.feather * max(part.shape))
         return np.minimum(geometry.paste(shares, np.zeros_like(limit)), limit)
 
     def outline(self) -> np.ndarray:
         """The source's mask along the edges of the photo made small, `(h, w)` bool; without what the user includes."""
-        soft = self.soft_mask().cpu().numpy()
+        soft = self._allowed(torch.minimum(self._source, 1 - self._protected)).cpu().numpy()
         key = (self._settings.refinement, soft.tobytes())
-        if key not in self._outlines:
-            self._outlines[key] = refine_mask(soft, shrink(self._part), self._settings.refinement)
-        return self._outlines[key]
+        outline = self._outlines.pop(key, None)
+        if outline is None:
+            outline = refine_mask(soft, shrink(self._view.part), self._settings.refinement)
+        self._outlines[key] = outline  # the last
+        for older in list(self._outlines)[:-OUTLINES_KEPT]:
+            self._outlines.pop(older, None)
+        return outline
 
     def working_mask(self, soft: torch.Tensor, working: np.ndarray) -> np.ndarray:
         """Where the mask or the blended cells are, `(h, w)` bool, for the model's pixels `(h, w, 3)` in [0, 1]."""
@@ -130,6 +132,10 @@ class Place:
             return touched
         covered = self._cells(shares(self.outline(), *self._grid) > self._settings.cell_share)
         return covered if touched is None else covered | touched
+
+    def _allowed(self, soft: torch.Tensor) -> torch.Tensor:
+        """A soft mask without what the user excludes."""
+        return soft if self._exclude is None else torch.minimum(soft, 1 - self._exclude)
 
     @property
     def _grid(self) -> tuple[int, int]:

@@ -10,8 +10,8 @@ from backbones.backbone import Backbone
 from editing.align import Alignment, align_captions, only_colors_change, reweighted_words
 from editing.captions import check_caption
 from editing.controls import CONTROLS
-from editing.kind import POLICY, fill_in, kind_of
-from editing.propose import COLORS
+from editing.kind import fill_in, kind_of, policy_of
+from editing.propose import COLOR_WORDS
 from editing.region import EditRegion, find_region
 from editing.settings import EditSettings
 from editing.trust import TrustModel
@@ -29,6 +29,7 @@ class EditPlan:
         kind: What the edit is about, a key of `kind.KINDS`.
         mask_spread: How often heat is carried along self-attention: the settings', or what suits the model.
         asked: The settings as they were handed over.
+        colors: Words for colours that the model lists.
     """
 
     alignment: Alignment
@@ -38,13 +39,15 @@ class EditPlan:
     kind: str
     mask_spread: int
     asked: EditSettings
+    colors: frozenset[str] = frozenset()
 
     @property
     def texture(self) -> float:
         """Least share of the photo's texture that stays: a colour leaves it as it was, a new thing has its own."""
         if self.settings.texture is not None:
             return self.settings.texture
-        return float(only_colors_change(self.alignment, reweighted_words(self.alignment, self.settings.reweight)))
+        reweighted = reweighted_words(self.alignment, self.settings.reweight)
+        return float(only_colors_change(self.alignment, reweighted, self.colors))
 
 
 def plan_edit(
@@ -72,12 +75,12 @@ def plan_edit(
     check_caption(caption, "caption")
     check_caption(new_caption, "new caption")
     alignment = align_captions(backbone.parse(caption), backbone.parse(new_caption))
-    colors = backbone.words.get(COLORS, ())
+    colors = frozenset(backbone.words.get(COLOR_WORDS, ()))
     kind = settings.kind or kind_of(alignment, weighed=bool(settings.reweight), colors=colors)
-    chosen = fill_in(settings, POLICY.get(kind, {}))
+    chosen = fill_in(settings, policy_of(kind, settings))
     spread = backbone.mask_spread if chosen.mask_spread is None else chosen.mask_spread
     region = find_region(alignment, chosen, photo_size)
-    plan = EditPlan(alignment, region, chosen, steps, kind, spread, asked=settings)
+    plan = EditPlan(alignment, region, chosen, steps, kind, spread, asked=settings, colors=colors)
     TrustModel.of(backbone)  # read to see whether it can be
     side = backbone.image_size // backbone.vae_factor
     CONTROLS[settings.control]([plan], backbone.sites(side, side), torch.device("cpu"))  # made to see whether it can be

@@ -11,8 +11,8 @@ from backbones.backbone import Backbone
 from backbones.view import View
 from editing.witness import noise_errors
 
-COLORS = "colours"  # the kind of a model's words that say what colour a thing has
-NO_THINGS = (COLORS, "phrases", "anything")  # kinds that name nothing in particular
+COLOR_WORDS = "colours"  # the kind of a model's words that say what colour a thing has
+NO_THINGS = (COLOR_WORDS, "phrases", "anything")  # kinds that name nothing in particular
 THING_LEVELS = (0.45, 0.35, 0.6, 0.8, 0.4, 0.55, 0.3, 0.9)  # shares of the training timesteps
 COLOR_LEVELS = (0.9, 0.6, 0.75, 0.4)  # a colour is told earlier, while little but it can be seen
 FINALISTS = 6  # things that are looked at more closely
@@ -75,7 +75,7 @@ def propose_caption(
     thing, gain = _best_thing(backbone, view.latents, things, seed)
     if gain < least:
         return None
-    colors, plain = list(backbone.words.get(COLORS, ())), phrase(thing)
+    colors, plain = list(backbone.words.get(COLOR_WORDS, ())), phrase(thing)
     if not colors:
         return Proposal(plain, thing, None, gain, 0.0)
     captions = [phrase(thing, color) for color in colors]

@@ -26,7 +26,7 @@ from editing.kind import POLICY
 from editing.plan import EditPlan
 from editing.settings import EditSettings, InversionSettings, split_settings
 from editing.version import __version__
-from inversion.trajectory import Trajectory
+from inversion.trajectory import GENERATED, Trajectory
 
 FORMAT = "edit-real recipe 1"
 MASKS = tuple(name for name, one in described(EditSettings).items() if one.kind is PICTURE)
@@ -70,7 +70,7 @@ class Recipe:
     @classmethod
     def of(cls, backbone: Backbone, trajectory: Trajectory, plan: EditPlan) -> Recipe:
         """The recipe of an edit of a trajectory as it was planned."""
-        generated = trajectory.method == "generated"
+        generated = trajectory.method == GENERATED
         used_dtype = None if backbone.dtype == default_dtype(backbone.device) else backbone.dtype_name
         drawn = {"include_mask": plan.region.include, "exclude_mask": plan.region.exclude}
         return cls(
@@ -142,7 +142,7 @@ def _inversion_of(backbone: Backbone, trajectory: Trajectory) -> dict[str, Any]:
     used: dict[str, Any] = {"inversion": trajectory.method, "steps": trajectory.steps}
     if trajectory.guidance_scale != backbone.guidance_scale:
         used["guidance_scale"] = trajectory.guidance_scale
-    if trajectory.method == "generated":
+    if trajectory.method == GENERATED:
         del used["inversion"]
     return {name: value for name, value in used.items() if value != getattr(InversionSettings, name)}
 

@@ -21,7 +21,7 @@ class EditRegion:
     Attributes:
         source_words: Of the old caption.
         target_words: Of the new one.
-        added_words: Those of them that stand for nothing in the old caption, which alone can tell where they are.
+        added_words: Those of them that stand for none of the source's, which alone can tell where they are.
         source_protected: Words of the old caption that must not change.
         target_protected: Words of the new one that must not.
         include: `(H, W)` bool at the photo's size, or None.
@@ -36,6 +36,11 @@ class EditRegion:
     include: np.ndarray | None
     exclude: np.ndarray | None
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether the user keeps anything from the edit."""
+        return bool(self.source_protected or self.target_protected or self.exclude is not None)
+
 
 def find_region(alignment: Alignment, settings: EditSettings, photo_size: tuple[int, int]) -> EditRegion:
     """The region of an edit: the words that the settings name, else those that the captions' difference gives.
@@ -49,8 +54,8 @@ def find_region(alignment: Alignment, settings: EditSettings, photo_size: tuple[
         added = added_things(alignment, target_words)
     else:
         source_words, target_words = _find(settings.blend_words, source, target)
-        known = {word.key for word in source_words}
-        added = [word for word in target_words if word.key not in known]
+        replaced = {j: source.words[i] for i, j in (*alignment.matches, *alignment.swaps)}
+        added = [word for word in target_words if replaced.get(target.words.index(word)) not in source_words]
     source_protected, target_protected = _find(settings.protect_words, source, target)
     include, exclude = (
         None if mask is None else read_mask(mask, photo_size, what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import cv2
 import numpy as np
@@ -51,13 +51,15 @@ def read_signs(
         source: What it draws of the photo, the same.
         working_mask: `(h, w)` bool.
     """
-    share, photo = float((view.geometry.crop(mask) > 0).mean()), np.asarray(view.photo.image)
+    geometry, painted, photo = view.geometry, plan.region.include, np.asarray(view.photo.image)
+    share = float((geometry.crop(mask) > 0).mean())
     seen = what_the_model_sees(backbone, view, plan.alignment, Image.fromarray(result), mask)
-    asks = asks_for_a_thing(plan.alignment)
-    words = plan.region.source_words if plan.region.include is None else ()  # what is painted, no map need know
+    asks = asks_for_a_thing(plan.alignment, plan.colors)
+    words = plan.region.source_words if painted is None else ()  # what is painted, no map need know
     return {
         **seen,
         "mask_of_seen": 100 * share,
+        "painted_of_seen": 0.0 if painted is None else 100 * float(geometry.crop(painted).mean()),
         "asks_thing": float(asks),
         **{f"thing_{name}": seen[name] if asks else math.nan for name in ("seen", "seen_early")},
         **of_the_mask(mask),
@@ -84,7 +86,7 @@ def what_the_model_sees(
         `seen_early`, the same at the noisiest level alone, where little but the kind of thing is told. NaN where the
         mask is empty or the captions say the same.
     """
-    weight = torch.from_numpy(shares(view.geometry.crop(mask) / 255, *view.latents.shape[-2:]))
+    weight = torch.from_numpy(shares(view.geometry.crop(mask), *view.latents.shape[-2:]) / 255)
     if alignment.changes_nothing or not weight.sum() > 0:
         return dict.fromkeys(("seen", "seen_early"), math.nan)
     edited = backbone.encode(to_pixels(dataclasses.replace(view.photo, image=image.convert("RGB")), view.geometry))
@@ -92,9 +94,9 @@ def what_the_model_sees(
     return {"seen": 100 * gain(errors), "seen_early": 100 * gain(errors[-1:])}
 
 
-def asks_for_a_thing(alignment: Alignment) -> bool:
-    """Whether the new caption brings a word that is no colour."""
-    return len(new_colors(alignment)) < len(new_words(alignment))
+def asks_for_a_thing(alignment: Alignment, colors: Collection[str] = ()) -> bool:
+    """Whether the new caption brings a word that is no colour; `colors` are further words for those."""
+    return len(new_colors(alignment, colors)) < len(new_words(alignment))
 
 
 def of_the_mask(mask: np.ndarray) -> dict[str, float]:

@@ -51,7 +51,7 @@ class Source:
         rows: What the model holds of it, so that it need not run along; None where it is to, or has to.
         drawn: What the model draws of it where it is replayed, which is found out once.
         outlines: Masks along the photo's edges that edits have made, for those of the same words.
-        parts: Those of the photo that edits have looked at closer, see `editing.closer`.
+        parts: Those of the photo that edits have looked at closer, see `editing.closer`; the last is the latest.
     """
 
     maps: AttentionMaps
@@ -59,6 +59,16 @@ class Source:
     drawn: Callable[[], Drawn]
     outlines: Outlines = field(default_factory=dict)
     parts: dict[Box, Look] = field(default_factory=dict)
+
+    def without_rows(self) -> Source:
+        """The same, which takes little memory; parts keep theirs."""
+        return self if self.rows is None else replace(self, rows=None)
+
+    def without_any_rows(self) -> Source:
+        """The same, in which parts have none either."""
+        for box, look in tuple(self.parts.items()):
+            self.parts[box] = look._replace(source=look.source.without_rows())
+        return self.without_rows()
 
 
 class Look(NamedTuple):
@@ -90,7 +100,7 @@ def look_at_source(
     """
     needs = _needs(backbone, trajectory, plans, limit)
     if needs is None:
-        return known or look_at_words(backbone, trajectory)
+        return known or look_without_rows(backbone, trajectory)
     if known is None:
         mapped = steps_mapped(trajectory)
         looked, rows = _look(backbone, trajectory, needs, limit, mapped, progress)
@@ -101,7 +111,7 @@ def look_at_source(
     return known
 
 
-def look_at_words(backbone: Backbone, trajectory: Trajectory) -> Source:
+def look_without_rows(backbone: Backbone, trajectory: Trajectory) -> Source:
     """The source without its rows: where the words are, at some of the steps."""
     return Source(look_for_words(backbone, trajectory), None, _drawn(backbone, trajectory))
 

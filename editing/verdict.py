@@ -88,6 +88,7 @@ def warn(
     known_words: frozenset[str] | None,
     *,
     local_blend: bool = True,
+    held_back: bool = False,
     reweighted: bool = False,
     exact: bool = True,
     model: TrustModel | None = None,
@@ -99,6 +100,7 @@ def warn(
         alignment: Of the two captions.
         known_words: What the model was trained on, where that is known.
         local_blend: Whether a mask was asked for at all.
+        held_back: Whether the user keeps anything from the edit, by words or a mask.
         reweighted: Whether the weight of a word is what was asked for.
         exact: Whether the source was replayed, so that how guided sampling does without that does not matter.
         model: That weighs the signs, where there is one.
@@ -111,7 +113,7 @@ def warn(
             "inversion='null_text_search' and more max_inner_steps"
         )
     if metrics["mask_share"] == 0:
-        warnings.append(_why_empty(alignment, local_blend, reweighted))
+        warnings.append(_why_empty(alignment, local_blend, held_back, reweighted))
     elif local_blend and _covers_nearly_all(metrics):
         what = "photo" if metrics["mask_share"] >= 100 * NEARLY_ALL else "part of the photo that was looked at"
         warnings.append(f"the mask covers nearly the whole {what}; raise mask_threshold or name blend_words")
@@ -148,8 +150,9 @@ def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_
 
 
 def _covers_nearly_all(metrics: Mapping[str, float]) -> bool:
-    """Whether the mask holds nearly all that the model saw of the photo."""
-    return metrics.get("mask_of_seen", metrics["mask_share"]) >= 100 * NEARLY_ALL
+    """Whether the mask holds nearly all that the model saw of the photo, though the user has painted less."""
+    painted = metrics.get("painted_of_seen", 0.0)
+    return metrics.get("mask_of_seen", metrics["mask_share"]) >= 100 * NEARLY_ALL > painted
 
 
 def _is_doubtful(metrics: Mapping[str, float], model: TrustModel) -> bool:
@@ -177,7 +180,7 @@ def _said_of(parts: Mapping[str, float], metrics: Mapping[str, float], alignment
     )
 
 
-def _why_empty(alignment: Alignment, local_blend: bool, reweighted: bool) -> str:
+def _why_empty(alignment: Alignment, local_blend: bool, held_back: bool, reweighted: bool) -> str:
     """Why nothing was edited, and what to do about it."""
     if not reweighted and alignment.changes_nothing:
         return "nothing was edited, since the new caption says what the old one does; change a word, or reweight one"
@@ -186,8 +189,9 @@ def _why_empty(alignment: Alignment, local_blend: bool, reweighted: bool) -> str
             "nothing was edited, since the new caption has the old one's words in another order, which moves nothing "
             "in the photo; swap words for others"
         )
-    remedy = "name blend_words or lower mask_threshold" if local_blend else "protect or exclude less"
-    return f"the mask is empty, so nothing was edited; {remedy}"
+    ways = ["protect or exclude less"] if held_back else []
+    ways += ["name blend_words or lower mask_threshold"] if local_blend else []
+    return f"the mask is empty, so nothing was edited; {', or '.join(ways)}"
 
 
 def warn_of_captions(captions: Sequence[Caption], known_words: frozenset[str] | None) -> list[str]:

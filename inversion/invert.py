@@ -18,7 +18,7 @@ from inversion.predictor_corrector import predictor_corrector
 from inversion.progress import Progress
 from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
-from inversion.trajectory import Trajectory
+from inversion.trajectory import GENERATED, Trajectory
 from inversion.walk import Walk
 
 METHODS: dict[str, Method] = {
@@ -121,7 +121,13 @@ def check_kept(trajectory: Trajectory) -> None:
 
 
 def _method_of(trajectory: Trajectory) -> Method:
-    return METHODS.get(trajectory.method, METHODS["direct"])  # a generated image is retraced as well
+    method = "direct" if trajectory.method == GENERATED else trajectory.method  # a generated image is retraced as well
+    if method not in METHODS:
+        raise EditRealError(
+            f"expected an inversion by one of {', '.join(METHODS)}, got one by {method!r}, which this version of "
+            "edit-real does not know; invert the photo again"
+        )
+    return METHODS[method]
 
 
 def _listed(names: set[str]) -> str:

@@ -16,9 +16,11 @@ from backbones.condition import Condition
 from backbones.errors import EditRealError
 from backbones.geometry import Geometry
 from backbones.saving import written_whole
+from inversion.settings import InversionSettings
 
 FORMAT = "edit-real trajectory 2"
 FIRST_FORMAT = "edit-real trajectory 1"
+GENERATED = "generated"  # the method of an image that was not inverted
 _TENSORS = ("latents", "uncond", "arrived", "kept")
 _KEPT = "kept."  # what the names of further tensors begin with in a file
 _CONDITION = [one.name for one in dataclasses.fields(Condition)]
@@ -54,7 +56,7 @@ class Trajectory:
         uncond: The unconditional condition of every step, `steps` rows.
         arrived: Where guided sampling with the caption ends on its own, `(1, C, h, w)`; None where that is not known.
         caption: What the photo shows.
-        method: A key of `invert.METHODS`, or `generated`.
+        method: A key of `invert.METHODS`, or `GENERATED`.
         steps: Number of transitions.
         guidance_scale: That `uncond` serves.
         pixel_hash: Of the photo, or of the generated image.
@@ -134,6 +136,8 @@ class Trajectory:
             uncond = Condition(**{name: tensors.get(f"uncond.{name}") for name in _CONDITION})  # type: ignore[arg-type]
             kept = {name.removeprefix(_KEPT): tensors[name] for name in tensors if name.startswith(_KEPT)}
             parts = {"latents": tensors["latents"], "uncond": uncond, "arrived": tensors.get("arrived"), "kept": kept}
+            if fields.get("asked") is not None:
+                InversionSettings(**fields["asked"])  # read to see whether it can be
             return cls(geometry=geometry, **parts, **fields)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EditRealError(

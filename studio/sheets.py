@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from backbones.photo import Photo
-from editing.align import is_content
+from editing.align import content_words
 from editing.editor import Editor
 from editing.features import decoder_features
 from editing.pictures.features import draw_features
@@ -39,8 +39,7 @@ def attention_sheet(editor: Editor, trajectory: Trajectory, photo: Photo, *, ove
                 f"“{word.text}”, {step} of {trajectory.steps} steps done",
                 overlay_heat(photo.image, heat_image(maps, word.positions, photo, geometry, step=index)),
             )
-            for word in words
-            if is_content(word)
+            for word in content_words(caption)
             for index, step in enumerate(trajectory.spread_steps(LEVELS))
         ]
     else:

@@ -10,7 +10,7 @@ from PIL import Image
 from backbones.geometry import Geometry
 from backbones.photo import Photo
 from backbones.text import Caption
-from editing.align import is_content
+from editing.align import content_words
 from masks.aggregate import AttentionMaps, normalize, word_heat
 
 
@@ -35,6 +35,10 @@ def heat_image(
 
 
 def heat_images(maps: AttentionMaps, caption: Caption, photo: Photo, geometry: Geometry) -> dict[str, Image.Image]:
-    """A heat map for every content word of the caption, by the word as typed."""
-    words = [word for word in caption.words if word.positions and is_content(word)]
-    return {word.text: heat_image(maps, word.positions, photo, geometry) for word in words}
+    """A heat map for every content word of the caption, by the word as typed; one for a word that stands twice."""
+    found: dict[str, list[int]] = {}
+    texts: dict[str, str] = {}
+    for word in content_words(caption):
+        found.setdefault(word.key, []).extend(word.positions)
+        texts.setdefault(word.key, word.text)
+    return {texts[key]: heat_image(maps, positions, photo, geometry) for key, positions in found.items()}

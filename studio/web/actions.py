@@ -298,7 +298,7 @@ class Actions:
                 return None
             visit.start()
             visit.masked = (asked.caption, asked.new_caption)
-            return visit.look(self.models.editor(asked.model), request, lambda *_: None, invert=False)
+            return visit.look(self.models.editor(asked.model), request, lambda *_: None, may_invert=False)
         except (Cancelled, EditRealError):  # what is wrong will be told when an edit is asked for
             return None
 

@@ -189,10 +189,10 @@ class Visit:
         self.protected, self.returned = tuple(settings.protect_words), tuple(settings.reweight)
         self.turned = {word.casefold(): weight for word, weight in settings.reweight.items()}
 
-    def look(self, editor: Editor, request: Request, tell: Tell, *, invert: bool = True) -> Path | None:
+    def look(self, editor: Editor, request: Request, tell: Tell, *, may_invert: bool = True) -> Path | None:
         """Inverts the photo, unless that is done, and says where an edit would begin.
 
-        With `invert=False` a small thing is looked at closer only where that was done before.
+        With `may_invert=False` a small thing is looked at closer only where that was done before.
 
         Returns:
             A picture of the mask for the page; None where the captions do not differ.
@@ -206,7 +206,7 @@ class Visit:
             if not request.new_caption.strip() or request.new_caption.split() == request.caption.split():
                 self._invert(editor, photo, request, watched)
                 return None
-            mask = self._mask(editor, photo, request, watched, invert=invert)
+            mask = self._mask(editor, photo, request, watched, may_invert=may_invert)
             return self._for_a_while(self._mask_picture(mask))
 
     def propose(self, editor: Editor) -> str | None:
@@ -333,12 +333,14 @@ class Visit:
         return (photo.pixel_hash, request.caption, request.model, request.inversion, request.region)
 
     def _mask(
-        self, editor: Editor, photo: Photo, request: Request, watched: Watched, *, invert: bool = True
+        self, editor: Editor, photo: Photo, request: Request, watched: Watched, *, may_invert: bool = True
     ) -> Image.Image:
         settings = request.settings_for(photo.size)
         editor.check(request.caption, request.new_caption, photo.size, settings)
         trajectory = self._invert(editor, photo, request, watched)
-        return editor.mask(trajectory, request.new_caption, settings, photo=photo, invert=invert, progress=watched)
+        return editor.mask(
+            trajectory, request.new_caption, settings, photo=photo, may_invert=may_invert, progress=watched
+        )
 
     def _keep(self, result: EditResult, request: Request) -> Edit:
         """The edit with its files, not yet numbered."""

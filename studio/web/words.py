@@ -36,22 +36,24 @@ def difference(alignment: Alignment, protected: Collection[str] = ()) -> str:
     pieces = []
     for j, word in enumerate(target):
         if j in replaced and word.key in ARTICLES and replaced[j].key in ARTICLES:
-            pieces.append(f"<span>{escape(word.text)}</span>")  # "an" that became "a" is no news
+            pieces.append(_plain(word))  # "an" that became "a" is no news
         elif j in replaced:
             pieces.append(f"<del>{escape(replaced[j].text)}</del> <ins>{escape(word.text)}</ins>")
         elif j in added:
             pieces.append(f"<ins>{escape(word.text)}</ins>")
         else:
-            pieces.append(_staying(word, word.key in kept))
+            pieces.append(_staying(word, word.key in kept) if is_content(alignment.target, j) else _plain(word))
     gone = [f"<del>{escape(source[i].text)}</del>" for i in alignment.removed]
     unread = [f"<s title='longer than the model can read'>{escape(word)}</s>" for word in alignment.target.cut]
     return f"<p class='difference'>{' '.join(pieces + gone + unread)}</p>"
 
 
+def _plain(word: Word) -> str:
+    return f"<span>{escape(word.text)}</span>"
+
+
 def _staying(word: Word, protected: bool) -> str:
     text = escape(word.text)
-    if not is_content(word):
-        return f"<span>{text}</span>"
     told = f"{text}: protected" if protected else f"{text}: protect this word"
     return (
         f"<button type='button' class='word' data-word=\"{escape(word.text, quote=True)}\" "

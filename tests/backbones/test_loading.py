@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from backbones.errors import EditRealError
 from backbones.fingerprint import spread
 from backbones.finite import check_finite
 from backbones.loading import load_backbone
+from backbones.quiet import quiet_reading
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -67,6 +69,33 @@ def test_loading_shows_nothing_and_leaves_the_libraries_as_they_were(capfd: pyte
         for library, (bars, verbosity) in zip(libraries, before, strict=True):
             (library.enable_progress_bar if bars else library.disable_progress_bar)()
             library.set_verbosity(verbosity)
+
+
+def test_two_readers_at_once_leave_the_libraries_as_they_were() -> None:
+    before = of_diffusers.get_verbosity()
+    of_diffusers.set_verbosity_warning()
+    inside, leave = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with quiet_reading():
+            inside.set()
+            leave.wait(10)
+
+    def second() -> None:
+        inside.wait(10)
+        threading.Timer(0.05, leave.set).start()
+        with quiet_reading():
+            pass
+
+    threads = [threading.Thread(target=reader) for reader in (first, second)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert of_diffusers.get_verbosity() == of_diffusers.WARNING
+    finally:
+        of_diffusers.set_verbosity(before)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

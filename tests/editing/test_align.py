@@ -147,6 +147,11 @@ def test_attention_is_handed_over_whole_or_not_at_all(tokenizer: CLIPTokenizer, 
         ("a woman smiling at the camera", "a woman frowning at the camera", ["smiling"], ["frowning"]),
         ("a dog running in the grass", "a dog in the grass", ["running"], []),
         ("an old man painting a fence", "a young man painting a fence", ["old", "man"], ["young", "man"]),
+        ("a drawing of a rose", "a painting of a rose", ["drawing"], ["painting"]),
+        ("a cat", "a sleeping cat", ["cat"], ["cat"]),
+        ("a sleeping cat", "a smiling cat", ["cat"], ["cat"]),
+        ("a bear with a flaring", "a bear", ["flaring"], []),
+        ("a bear with a stocking", "a bear", ["stocking"], []),
     ],
 )
 def test_the_words_that_place_an_edit(

@@ -103,6 +103,13 @@ def test_nothing_is_tried_where_nothing_is_asked(editor: Editor) -> None:
     assert len(edit(editor, picture(), new=CAPTION, attempts=3).attempts) == 1
 
 
+@pytest.mark.parametrize("held_back", [{"exclude_mask": np.ones((48, 40), bool)}, {"protect_words": ["rose"]}])
+def test_what_the_user_holds_back_no_attempt_overrules(editor: Editor, held_back: dict[str, Any]) -> None:
+    result = edit(editor, picture(), attempts=3, **held_back)
+    assert result.metrics["mask_share"] == 0 and len(result.attempts) == 1
+    assert any("nothing was edited; protect or exclude less" in warning for warning in result.warnings)
+
+
 def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
     def of(trust: float, trouble: str | None, seen: float) -> EditResult:
         return dataclasses.replace(first, trouble=trouble, metrics={"trust": trust, "seen": seen})

@@ -7,7 +7,6 @@ from transformers import CLIPTokenizer
 
 from backbones.errors import EditRealError
 from backbones.text import parse_caption
-from editing import plan as planning
 from editing.align import align_captions
 from editing.editor import Editor
 from editing.kind import KINDS, POLICY, fill_in, kind_of
@@ -37,6 +36,16 @@ def kind(tokenizer: CLIPTokenizer, source: str, target: str, **options: object) 
         ("a photo of a rose", "a painting of a rose", "style"),
         ("a rose", "a watercolor drawing of a rose", "style"),
         ("a cat", "a cat in the style of a comic", "style"),
+        ("a painting of a rose", "a photo of a rose", "style"),
+        ("a drawing of a cat", "a painting of a cat", "style"),
+        ("a rose", "a painting of a rose", "style"),
+        ("a photo of a rose", "a black and white photo of a rose", "style"),
+        ("a blurry photo of a rose", "a photo of a rose", "style"),
+        ("a photo of a red rose", "a red cat", "thing"),
+        ("a red rose", "a photo of a white rose", "colour"),
+        ("a painting of a rose", "a rose", "removed"),
+        ("a red poster", "a blue poster", "colour"),
+        ("a man painting a fence", "a man painting a wall", "scene"),
         ("a cat holding a photo", "a cat holding a hat", "thing"),
         ("a cat", "a cat with a hat", "added"),
         ("a cat with a hat", "a cat", "removed"),
@@ -75,7 +84,7 @@ def test_what_was_set_otherwise_stays() -> None:
 @pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 def test_an_edit_follows_its_kind_and_says_so(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = {"thing": {"emphasis": 3.0}}
-    monkeypatch.setattr(planning, "POLICY", policy)
+    monkeypatch.setattr("editing.kind.POLICY", policy)
     monkeypatch.setattr("editing.recipe.POLICY", policy)
     result = edit(editor, picture())
     assert result.settings["kind"] == "thing" and result.settings["emphasis"] == 3.0
@@ -88,6 +97,20 @@ def test_an_edit_follows_its_kind_and_says_so(editor: Editor, monkeypatch: pytes
     assert again.settings["kind"] == "plain" and again.settings["emphasis"] == 3.0
     policy["thing"]["emphasis"] = 0.5  # of a later version
     assert edit(editor, picture(), **again.options()).image.tobytes() == result.image.tobytes()
+
+
+@pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+def test_a_style_is_of_all_the_picture_unless_the_user_says_where(editor: Editor) -> None:
+    painting = "a painting of a red rose"
+    for options, expected in (
+        ({}, 100.0),
+        ({"blend_words": ["rose"]}, None),
+        ({"kind": "plain"}, None),
+        ({"protect_words": ["rose"]}, None),
+    ):
+        result = edit(editor, picture(), new=painting, **options)
+        assert (result.metrics["mask_share"] == 100.0) == (expected is not None), options
+        assert result.trouble != "wide" or expected is None
 
 
 def test_an_unknown_kind_is_refused() -> None:

@@ -14,7 +14,7 @@ from backbones.photo import open_photo
 from backbones.view import View, look_at
 from editing import propose
 from editing.editor import Editor
-from editing.propose import COLORS, NO_THINGS, caption_gains, phrase, propose_caption, things_of
+from editing.propose import COLOR_WORDS, NO_THINGS, caption_gains, phrase, propose_caption, things_of
 from editing.witness import noise_errors
 from tests.editing.edits import picture
 from training.export import KINDS
@@ -80,7 +80,7 @@ def test_the_best_words_are_proposed(
     found = propose_caption(dataclasses.replace(backbone, words=WORDS), view)
     assert found is not None and found.caption == caption
     assert found.gain == pytest.approx(worth[found.thing])
-    assert found.color == next((color for color in WORDS[COLORS] if color in caption), None)
+    assert found.color == next((color for color in WORDS[COLOR_WORDS] if color in caption), None)
 
 
 @one_model
@@ -125,10 +125,10 @@ def test_captions_are_plain_english() -> None:
 
 def test_the_kinds_that_are_no_things_are_those_of_the_training() -> None:
     assert set(NO_THINGS) <= set(KINDS.values())
-    assert KINDS["color"] == COLORS
+    assert KINDS["color"] == COLOR_WORDS
 
 
 def test_the_bundled_model_lists_its_words(bundled: Backbone) -> None:
     single = {part for words in bundled.words.values() for word in words for part in word.split()}
     assert single == bundled.known_words
-    assert things_of(bundled.words) and bundled.words[COLORS]
+    assert things_of(bundled.words) and bundled.words[COLOR_WORDS]

@@ -13,7 +13,7 @@ from backbones.errors import EditRealError
 from backbones.loading import load_backbone
 from backbones.photo import open_photo
 from benchmarks.stopwatch import watched
-from editing.editor import SOURCES_KEPT, Editor
+from editing.editor import ROWS_KEPT, SOURCES_KEPT, Editor
 from editing.maps import look_for_words, steps_mapped
 from editing.plan import EditPlan, plan_edit
 from editing.sample import Sampled, sample_edits
@@ -163,17 +163,16 @@ def test_beyond_the_limit_the_source_runs_along(backbone: Backbone) -> None:
 @pytest.mark.parametrize("keep", [True, False])
 def test_an_editor_keeps_the_sources_of_the_last_few_trajectories(backbone: Backbone, keep: bool) -> None:
     editor = Editor(backbone, keep_source=keep)
-    several = [
-        editor.invert(picture(seed=seed), CAPTION, inversion="direct", steps=STEPS) for seed in range(SOURCES_KEPT + 1)
-    ]
+    photos = [picture(seed=seed) for seed in range(SOURCES_KEPT + 1)]
+    several = [editor.invert(photo, CAPTION, inversion="direct", steps=STEPS) for photo in photos]
 
-    def rows_of(trajectory: Trajectory) -> int:
+    def rows_of(number: int) -> int:
         with watched(torch.device("cpu"), (backbone.denoiser,)) as watch:
-            editor.edit(trajectory, NEW, refinement="plain", attempts=1)
+            editor.edit(several[number], NEW, photo=photos[number], refinement="plain", attempts=1)
         return watch.rows["plain"]
 
-    first = [rows_of(trajectory) for trajectory in several]
-    again = [rows_of(several[-1]), rows_of(several[-2]), rows_of(several[0])]
+    first = [rows_of(number) for number in range(len(several))]
+    again = [rows_of(-1), rows_of(-2), rows_of(-1 - ROWS_KEPT), rows_of(0)]
     mapped = len(steps_mapped(several[0]))
     later, looking = (2 * STEPS, STEPS) if keep else (3 * STEPS, mapped)  # the maps are at hand in either case
-    assert again == [later, later, later + looking] and first[0] == later + looking
+    assert again == [later, later, later + (STEPS if keep else 0), later + looking] and first[0] == later + looking

@@ -67,6 +67,8 @@ def test_its_numbers_go_through_json_and_damaged_ones_are_refused() -> None:
         ({"thing_seen": 9.0, "mask_share": 0.0}, "empty"),
         ({"thing_seen": 9.0, "mask_share": 99.0}, "wide"),
         ({"thing_seen": 9.0, "mask_share": 20.0, "mask_of_seen": 99.0}, "wide"),
+        ({"thing_seen": 9.0, "mask_of_seen": 99.0, "painted_of_seen": 20.0}, "wide"),
+        ({"thing_seen": 9.0, "mask_of_seen": 99.0, "painted_of_seen": 99.0}, None),
         ({"thing_seen": 9.0, "beyond_map": 1.1}, "wide"),
         ({"thing_seen": -9.0, "beyond_map": 1.1}, "wide"),
         ({"thing_seen": 9.0, "beyond_map": math.nan, "change_inside": 0.3}, "faint"),

@@ -7,7 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from backbones.photo import open_photo
 from editing.editor import Editor
+from editing.pictures.heat import heat_image
 from tests.editing.edits import CAPTION, NEW, assert_untouched_outside, edit, picture, pixels
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
@@ -42,6 +44,19 @@ def test_reweighting_alone_is_an_edit(editor: Editor, weight: float) -> None:
     result = edit(editor, picture(), new=CAPTION, reweight={"rose": weight})
     assert_untouched_outside(result, picture())
     assert result.settings["source_words"] == ["rose"]
+
+
+def test_a_word_that_stands_twice_has_one_map_of_both(editor: Editor) -> None:
+    caption = "a photo of a red rose and a red cat"
+    trajectory = editor.invert(picture(), caption, inversion="direct", steps=3)
+    heat = editor.edit(trajectory, caption + " with a hat", refinement="plain", attempts=1).heat_maps
+    assert list(heat) == ["photo", "red", "rose", "cat"]
+    photo, parsed = trajectory.geometry, editor.backbone.parse(caption)
+    maps = editor.attention(trajectory)
+    first, second = (
+        heat_image(maps, word.positions, open_photo(picture()), photo) for word in parsed.words if word.key == "red"
+    )
+    assert heat["red"].tobytes() not in (first.tobytes(), second.tobytes())
 
 
 @pytest.mark.parametrize(("new", "suits"), [("a photo of a white rose", 1.0), (NEW, 0.0)])

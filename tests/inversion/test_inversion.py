@@ -16,11 +16,11 @@ from backbones.photo import open_photo
 from backbones.view import View, look_at
 from inversion.ddim import ddim_invert, ddim_sample
 from inversion.guidance import guide
-from inversion.invert import METHODS, invert
+from inversion.invert import METHODS, check_kept, invert
 from inversion.null_text_path import optimize_null_text, tune
 from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
-from inversion.trajectory import Trajectory
+from inversion.trajectory import GENERATED, Trajectory
 
 CAPTION = "a photo of a red rose"
 
@@ -275,6 +275,13 @@ def test_a_trajectory_of_something_else_is_refused(backbone: Backbone, view: Vie
         trajectory.check_valid_for(pixel_hash=view.photo.pixel_hash, caption="a cat")
 
 
+def test_a_trajectory_by_a_method_of_another_version_is_refused(backbone: Backbone, view: View) -> None:
+    trajectory = invert(backbone, view, CAPTION, InversionSettings(inversion="direct", steps=2))
+    with pytest.raises(EditRealError, match="got one by 'of tomorrow', which this version of edit-real does not know"):
+        check_kept(replace(trajectory, method="of tomorrow"))
+    check_kept(replace(trajectory, method=GENERATED))
+
+
 @pytest.mark.parametrize("content", [b"", b"not a tensor", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_a_damaged_trajectory_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.safetensors"
@@ -287,6 +294,7 @@ def test_a_damaged_trajectory_is_refused(tmp_path: Path, content: bytes) -> None
     ("old", "new", "sentence"),
     [
         ('"steps"', '"stepps"', "other fields"),
+        ('"asked": {"inversion"', '"asked": {"invversion"', "other fields"),
         ('"geometry": {', '"geometry": {"depth": [1], ', "other fields"),
         ("edit-real trajectory 2", "edit-real trajectory 1", "of version 0.1"),
         ("edit-real trajectory 2", "something", "another file"),
