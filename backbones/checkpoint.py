@@ -10,6 +10,7 @@ import torch
 
 from backbones.errors import EditRealError
 from backbones.hub import find_configs
+from backbones.paths import expanded
 from backbones.quiet import quiet_reading
 from backbones.reading import UNREADABLE, read_json, reason_of
 
@@ -64,7 +65,7 @@ def _find_config(path: Path, config: str | Path | None) -> Path:
     if config is None and (beside / "model_index.json").is_file():
         return beside
     asked = _usual_config(path) if config is None else str(config)
-    folder = Path(asked).expanduser()
+    folder = expanded(asked)
     found = folder if (folder / "model_index.json").is_file() else find_configs(asked)
     if found is None:
         raise EditRealError(

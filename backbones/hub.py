@@ -9,6 +9,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from backbones.errors import EditRealError
+from backbones.paths import expanded
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 UNREACHABLE = (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError)
@@ -26,7 +27,7 @@ def find_folder(model: str, variant: str | None = None, check: Callable[[Path], 
     Raises:
         EditRealError: There is none, it is no pipeline, or the hub cannot be reached.
     """
-    folder = BUNDLED_FOLDER if model == "bundled" else Path(model).expanduser()
+    folder = BUNDLED_FOLDER if model == "bundled" else expanded(model)
     if folder.is_dir():
         return check_index(folder)
     if model == "bundled":

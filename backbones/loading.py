@@ -17,6 +17,7 @@ from backbones.checkpoint import read_checkpoint
 from backbones.errors import EditRealError
 from backbones.hub import find_folder
 from backbones.memory import ROWS_AT_ONCE, Stay, free_memory, plan_stays, tell_stays
+from backbones.paths import expanded
 from backbones.reading import config_of, read_json, read_parts
 
 ModelSource = str | Path | Any
@@ -78,7 +79,7 @@ def load_backbone(
         return _of_pipeline(model, device, dtype)
     place = find_device(device)
     kind = dtype or default_dtype(place)
-    path = Path(model).expanduser()
+    path = expanded(model)
     if path.suffix == ".safetensors":
         return build(_in_pipeline(read_checkpoint(path, config), str(model)), place, kind)
     if config is not None:
@@ -137,7 +138,7 @@ def find_family(index: Mapping[str, Any], where: str) -> Family:
     """
     from backbones.families import FAMILIES, REFUSED  # brings diffusers, which takes seconds
 
-    name = index.get("_class_name", "a pipeline without a name")
+    name = str(index.get("_class_name", "a pipeline without a name"))
     if name in REFUSED:
         raise EditRealError(f"expected a text-to-image model, got {name} {where}: {REFUSED[name]}")
     if name not in FAMILIES:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -152,7 +153,7 @@ def check_number(
     if (
         isinstance(value, bool)
         or not isinstance(value, kinds)
-        or not math.isfinite(value)
+        or not abs(value) <= sys.float_info.max  # isfinite takes no whole number beyond that
         or not least <= value <= most
     ):
         kind = "a whole number" if whole else "a number"

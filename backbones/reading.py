@@ -73,16 +73,18 @@ def config_of(network: nn.Module) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's content.
+    """The object in a JSON file.
 
     Raises:
-        EditRealError: It is missing or damaged.
+        EditRealError: It is missing, damaged or of another kind.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        return content
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
         raise EditRealError(f"expected a readable JSON file at {path}, got: {error}") from error
+    if not isinstance(content, dict):
+        raise EditRealError(f"expected a JSON object in {path}, got {type(content).__name__}")
+    return content
 
 
 def reason_of(error: BaseException) -> str:

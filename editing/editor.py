@@ -258,10 +258,12 @@ class Editor:
         self._check(trajectory)
         return look_for_words(self.backbone, trajectory, levels, start)
 
-    def forget(self, trajectory: Trajectory) -> None:
-        """Lets go of what is kept for further edits of a trajectory."""
+    def forget(self, trajectory: Trajectory, *, photo: bool = False) -> None:
+        """Lets go of what is kept for further edits of a trajectory, and with `photo` of that, whoever needs it."""
         with self._lock:
             self._sources.pop(trajectory, None)
+            if photo:
+                self._photos.pop(trajectory.pixel_hash, None)
 
     def _look(
         self, trajectory: Trajectory, view: View, plans: Sequence[EditPlan], progress: Progress

@@ -19,6 +19,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import default_dtype
 from backbones.option import PICTURE, check_number, comparable, described
+from backbones.paths import expanded
 from backbones.photo import MAX_PIXELS
 from backbones.xmp import MOST_BYTES, read_text
 from editing.captions import check_caption
@@ -90,7 +91,7 @@ class Recipe:
 
     def shareable(self) -> Recipe:
         """Without the place of a model's folder on this machine: its name alone."""
-        path = Path(self.model).expanduser()
+        path = expanded(self.model)
         return replace(self, model=path.resolve().name) if path.exists() else self
 
     def to_json(self) -> str:

@@ -362,7 +362,9 @@ def web(
     host: Annotated[str, typer.Option(help="the address to listen at; any but this machine's asks for a password")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int | None, typer.Option(help="the port", show_default="the first free one from 7860")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="the port", show_default="the first free one from 7860")
+    ] = None,
     password: Annotated[
         str | None, typer.Option(envvar="EDIT_REAL_PASSWORD", help="that visitors are asked for", show_envvar=True)
     ] = None,

@@ -123,7 +123,7 @@ def option_name(parameter: Any) -> str:
     """An argument in capitals, or an option as it is typed."""
     if parameter.param_type_name == "argument":
         return f"`{parameter.name.upper()}`"
-    return ", ".join(f"`{name}`" for name in parameter.opts)
+    return ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:

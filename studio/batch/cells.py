@@ -61,7 +61,7 @@ def read_region(values: Any) -> tuple[int, int, int, int]:
         left, top, right, bottom = (int(value) for value in values)
         if [left, top, right, bottom] != [float(value) for value in values]:
             raise ValueError
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise EditRealError(f"expected region as left top right bottom in whole pixels, got {values!r}") from error
     return left, top, right, bottom
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.errors import EditRealError
+from backbones.paths import expanded
 from editing.captions import check_caption
 from editing.settings import EditSettings, InversionSettings, with_options
 from studio.batch.cells import read_cell, read_value
@@ -123,7 +124,10 @@ def read_jobs(path: Path, defaults: Defaults | None = None) -> Jobs:
                 raise values
             job = _to_job(number, values, home.absolute(), defaults)
             if job.asks in first:
-                raise EditRealError(f"expected a row of its own, got one that asks what row {first[job.asks]} does")
+                raise EditRealError(
+                    f"expected a row of its own, got one that asks what row {first[job.asks]} does; leave it out, "
+                    "since that row's result serves both"
+                )
         except EditRealError as error:
             shown = "" if isinstance(values, EditRealError) else str(values.get("photo", ""))
             faults.append(Fault(number, shown, str(error)))
@@ -204,7 +208,7 @@ def _check_names(names: list[str]) -> None:
     if unknown := [name for name in names if name not in COLUMNS]:
         raise EditRealError(
             f"expected columns among {', '.join(OWN_COLUMNS)} and the settings of an edit, got {unknown[0]!r}; "
-            "docs/reference.md lists them"
+            "`edit-real edit --help` lists those"
         )
 
 
@@ -268,7 +272,7 @@ def _to_job(row: int, values: Mapping[str, Any], home: Path, defaults: Defaults)
 def _from(home: Path, path: Any) -> Path:
     if not isinstance(path, str):
         raise EditRealError(f"expected a picture's path, got {path!r}")
-    return home / Path(path).expanduser()
+    return home / expanded(path)
 
 
 def _is_text(text: str) -> bool:

@@ -45,21 +45,26 @@ class Outcome:
 
 
 def failed(row: int, key: str | None, error: Exception) -> Outcome:
-    """The outcome of a row that raised an error."""
-    if isinstance(error, EditRealError | OSError):
+    """The outcome of a row that raised an error.
+
+    What the machine was short of says nothing of the row, which has no key then, so that the next run tries it again.
+    """
+    if isinstance(error, OSError):
+        return Outcome(row, None, reason=str(error))
+    if isinstance(error, EditRealError):
         return Outcome(row, key, reason=str(error))
-    reason = f"an unexpected {type(error).__name__}: {reason_of(error)}"
+    trace = "".join(traceback.format_exception(error))
     if type(error).__name__ == "OutOfMemoryError":
         reason = "the model needs more memory than is free; give a region, fewer workers or another device"
-    return Outcome(row, key, reason=reason, trace="".join(traceback.format_exception(error)))
+        return Outcome(row, None, reason=reason, trace=trace)
+    return Outcome(row, key, reason=f"an unexpected {type(error).__name__}: {reason_of(error)}", trace=trace)
 
 
-def failed_to_write(row: int, key: str, error: Exception, *, full: bool) -> Outcome:
+def failed_to_write(row: int, error: Exception, *, full: bool) -> Outcome:
     """The outcome of a row that could not be written.
 
     Args:
         row: Its number.
-        key: Its result's name.
         error: What was raised.
         full: Whether there is no room where it should have gone, which codecs do not tell.
 
@@ -69,7 +74,7 @@ def failed_to_write(row: int, key: str, error: Exception, *, full: bool) -> Outc
     codes = {errno.ENOSPC} if full else NO_ROW_CAN.intersection(_codes(error))
     if codes:
         raise StoppedError(f"{error}: {REMEDIES.get(min(codes), 'see to the disk')}") from error
-    return failed(row, key, error)
+    return failed(row, None, error)
 
 
 REMEDIES = {

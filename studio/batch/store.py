@@ -277,8 +277,13 @@ def _lock(file: Any, folder: Path) -> None:
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         raise EditRealError(f"another run is at work on {folder}; wait for it, or choose another folder") from error
+    except OSError as error:
+        raise EditRealError(
+            f"cannot make sure that no other run is at work on {folder}, since it cannot be locked ({error}); choose a "
+            "folder of another file system"
+        ) from error
 
 
 def _describe(record: dict[str, Any], draft: Path) -> bytes:

@@ -246,7 +246,7 @@ def write_row(desk: Desk, job: Job, key: str, hashed: str, result: EditResult) -
             write_thumbnail(result.photo.image, result.photo, folder / "before.jpg")
             write_thumbnail(result.image, result.photo, folder / "after.jpg")
     except Exception as error:
-        return failed_to_write(job.row, key, error, full=desk.store.full())
+        return failed_to_write(job.row, error, full=desk.store.full())
     return Outcome(job.row, key, record)
 
 

@@ -19,6 +19,7 @@ from backbones.errors import EditRealError
 from backbones.hub import find_folder
 from backbones.loading import find_device
 from backbones.memory import free_memory
+from backbones.paths import expanded
 from studio.batch.outcome import Outcome, StoppedError
 from studio.batch.work import KEPT, Group, Setup, at_desk, edit_groups
 
@@ -69,7 +70,7 @@ def weight_files(model: str) -> list[Path]:
     Raises:
         EditRealError: There is no such folder or hub id.
     """
-    path = Path(model).expanduser()
+    path = expanded(model)
     if path.suffix == ".safetensors":
         return [path] if path.is_file() else []
     return sorted(find_folder(model).rglob("*.safetensors"))

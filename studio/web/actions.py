@@ -25,8 +25,9 @@ from studio.web.watched import Cancelled, Tell
 
 log = logging.getLogger("edit-real")
 
+STRONGEST = 4.0  # of a word's weight on the page, unless an edit that came back has more
 STOPPED = "Stopped. Nothing is lost: go on whenever you like."
-BROKEN = "Something went wrong here, and it is not your fault. Nothing is lost; try again, or reload the page."
+BROKEN = "Something went wrong here, and it is not your fault. Nothing is lost; try again, or with other settings."
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,6 @@ class Asked:
         new_caption: What it should show.
         strokes: What is painted, as a data URL.
         model: The chosen one.
-        weights: Of the new words, in the order in which the page shows them.
         form: The values of the advanced settings, in the order of `form.form_fields`.
         region: Four numbers, or nothing for the whole photo.
     """
@@ -47,7 +47,6 @@ class Asked:
     new_caption: str
     strokes: str
     model: str
-    weights: Sequence[float]
     form: Sequence[Any]
     region: str = ""
 
@@ -120,6 +119,11 @@ def _from_json(value: Any) -> Any:
     return {key: _from_json(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
+def weight_bounds(*weights: float) -> tuple[float, float]:
+    """Where the slider of a word begins and ends, whose weight is, or may come back to, any of these."""
+    return min(0.0, *weights), max(STRONGEST, *weights)
+
+
 def read_region(text: str) -> tuple[int, int, int, int] | None:
     """`left top right bottom` in pixels; None where nothing is said.
 
@@ -144,18 +148,27 @@ class Actions:
     def open(self, visit: Visit, path: str, *, caption: str = "") -> Shown:
         """A file that was handed over: a photo, or an edit with its recipe; it is removed, since the visit has it now.
 
-        An edit gives back its words and settings. Dropped a second time, it is taken as a photo itself.
+        An edit gives back its words and settings. Dropped a second time, it is taken as a photo itself; so is another
+        one that is dropped while an edit waits for its photo, since that may be an edit too.
         """
+        notes = []
         with _by_its_name(Path(path)) as uploaded:
-            recipe = read_recipe(uploaded)
-            if recipe is not None and recipe != visit.recalled:
+            try:
+                recipe = read_recipe(uploaded)
+            except EditRealError:
+                recipe = None
+                notes.append(
+                    "It is an edit of another version with settings that cannot be read, so it is a photo now."
+                )
+            waiting = visit.recalled is not None and visit.photo is None
+            if recipe is not None and recipe != visit.recalled and not waiting:
                 return self._recall(visit, recipe)
             visit.open(uploaded, uploaded.name)
-        awaited = visit.recalled if visit.awaits_photo and recipe is None else None
+        awaited = visit.recalled if visit.awaits_photo and recipe != visit.recalled else None
         strokes = visit.strokes_of(awaited) if awaited else None
         visit.recalled, visit.awaits_photo = None, False
-        note = "Press Edit, or change the words first." if caption.strip() else "Now say what it shows."
-        return Shown(note, view="mask", strokes=strokes.url if strokes else "")
+        notes.append("Press Edit, or change the words first." if caption.strip() else "Now say what it shows.")
+        return Shown(" ".join(notes), view="mask", strokes=strokes.url if strokes else "")
 
     def _recall(self, visit: Visit, recipe: Recipe) -> Shown:
         """The words and settings of an edit, for its photo."""
@@ -226,17 +239,20 @@ class Actions:
         )
 
     def turn(self, visit: Visit, number: int, weight: float | None) -> None:
-        """The slider of a word was moved; where it is back at the emphasis, or empty, it follows that again.
+        """The slider of a word was moved; where it is back at the emphasis it follows that again.
 
-        What a slider shows does not tell, since one whose emphasis has just changed may still show the old one.
+        What a slider shows does not tell, since one whose emphasis has just changed may still show the old one. What is
+        typed beyond its ends is taken as the end, as the browser does once the field is left; nothing as 0.
         """
         if not 0 <= number < len(visit.weighted):
             return
         word = visit.weighted[number].casefold()
-        if weight is None or weight == visit.emphasis:
+        least, most = weight_bounds(visit.turned.get(word, visit.emphasis), visit.emphasis)
+        weight = min(max(float(weight or 0), least), most)
+        if weight == visit.emphasis:
             visit.turned.pop(word, None)
         else:
-            visit.turned[word] = float(weight)
+            visit.turned[word] = weight
 
     @staticmethod
     def is_stale(visit: Visit, caption: str, new_caption: str) -> bool:
@@ -257,11 +273,7 @@ class Actions:
             alignment = words.align(self.models.editor(asked.model).backbone, asked.caption, asked.new_caption)
             present = {word.key for caption in (alignment.source, alignment.target) for word in caption.words}
             weighable = words.weighable(alignment, visit.returned)
-            weights = {
-                word: float(weight)
-                for word, weight in zip(visit.weighted, asked.weights, strict=False)
-                if word in weighable and word.casefold() in visit.turned and weight is not None
-            }
+            weights = {word: visit.turned[key] for word in weighable if (key := word.casefold()) in visit.turned}
             protected = tuple(word for word in visit.protected if word.casefold() in present)
             settings = replace(settings, reweight=weights, protect_words=protected)
         return Request(

@@ -71,7 +71,9 @@ def _read(url: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         with Image.open(io.BytesIO(base64.b64decode(url[len(_PREFIX) :], validate=True)), formats=["PNG"]) as image:
             if max(image.size) > SIDE:
-                raise EditRealError(f"{expected}, got {image.size[0]}x{image.size[1]} pixels; reload the page")
+                raise EditRealError(
+                    f"{expected}, got {image.size[0]}x{image.size[1]} pixels; clear the brush and paint again"
+                )
             pixels = np.asarray(image.convert("RGBA"))
     except EditRealError:
         raise

@@ -18,6 +18,8 @@ ON_THE_PAGE = ("reweight", "protect_words", "include_mask", "exclude_mask")
 NO_WORDS = "''"
 """Typed where no word at all is meant and an empty field means something else, as on the command line."""
 
+NOTHING = ""  # the value of a list's entry that stands for none
+
 WIDEST_SLIDER = 1000  # a span beyond which numbers are typed
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -53,7 +55,7 @@ class Field:
     def info(self) -> str:
         """What it does and, where it may be left empty, what that stands for."""
         text = self.option.help[0].upper() + self.option.help[1:]
-        empty = "" if self.option.none is None else f" Empty: {self.option.none}."
+        empty = "" if self.option.none is None or self.widget == "choice" else f" Empty: {self.option.none}."
         none = f" {NO_WORDS}: none." if empty and self.option.kind.name == "words" else ""
         return f"{text}.{empty}{none}"
 
@@ -66,8 +68,15 @@ class Field:
             return "slider" if bounded and self.option.most - self.option.least <= WIDEST_SLIDER else "number"
         return kind if kind in ("switch", "choice") else "text"
 
+    def choices(self) -> list[tuple[str, str]]:
+        """What a list offers, each with its value; first what nothing stands for, where it may be left empty."""
+        names = [(name, name) for name in self.option.names()]
+        return names if self.option.none is None else [(self.option.none, NOTHING), *names]
+
     def show(self, value: Any) -> Any:
         """A value of the setting as its widget has it."""
+        if self.widget == "choice":
+            return NOTHING if value is None else value
         if self.widget != "text":
             return value
         if value is None:
@@ -88,6 +97,8 @@ class Field:
         """
         if self.widget == "text":
             return self._read_text(str(value or ""))
+        if self.widget == "choice" and value == NOTHING and self.option.none is not None:
+            return None
         if value is None:
             if self.option.none is None:
                 raise EditRealError(

@@ -13,14 +13,14 @@ import gradio as gr
 
 from backbones.errors import EditRealError
 from studio.web import words
-from studio.web.actions import Actions, Asked, Shown, told
+from studio.web.actions import STRONGEST, Actions, Asked, Shown, told, weight_bounds
 from studio.web.brush import fit
 from studio.web.form import PRESETS, Field, form_fields, preset_values
 from studio.web.history import PHOTO
 from studio.web.visit import FORMATS, Visit, Visits
 
 HERE = Path(__file__).parent
-WEIGHTS, STRONGEST = 6, 4  # sliders for new words, and where they end
+WEIGHTS = 6  # sliders for new words
 PHASES = {
     "invert": "Looking at the photo",
     "null-text": "Learning to follow it",
@@ -216,7 +216,7 @@ class Page:
     # Wires
 
     def _wire(self) -> None:
-        asked = [self.caption, self.new_caption, self.stage, self.model, self.region, *self.weights, *self.widgets]
+        asked = [self.caption, self.new_caption, self.stage, self.model, self.region, *self.widgets]
         everything = [
             self.drop_area, self.stage, self.caption, self.new_caption, self.difference, *self.weights, *self.widgets,
             self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
@@ -233,7 +233,7 @@ class Page:
         for box in (self.caption, self.new_caption, self.emphasis):
             box.change(self._typed, typing, [self.stage, *live], trigger_mode="always_last", **QUIET)
         for number, slider in enumerate(self.weights):
-            slider.input(self._turning(number), slider, trigger_mode="always_last", **QUIET)
+            slider.input(self._turning(number), slider, trigger_mode="always_last", preprocess=False, **QUIET)
         # In the browser, since an answer from here could come when something is typed already.
         self.caption.blur(None, [self.caption, self.new_caption], self.new_caption, js=_COPY_JS)
         protected = self.difference.protect(self._protected, typing, live, **QUIET)
@@ -244,6 +244,7 @@ class Page:
         for button, run in ((self.look, self._looked), (self.edit, self._edited)):
             started = button.click(self._started, None, [self.look, self.edit, self.cancel, self.note], **QUIET)
             done = started.then(run, asked, everything, show_progress_on=self.note, **AT_THE_MODEL)
+            done.failure(self._not_begun, None, [self.look, self.edit, self.cancel, self.note], **QUIET)
             done.then(fn=None, js=_SCROLL_JS)
             self.cancel.click(self._cancelled, None, everything, cancels=[done], **QUIET)
         self.new_caption.submit(js="() => document.querySelector('#edit').click()", fn=None)
@@ -312,7 +313,7 @@ class Page:
         visit = self._visit(request)
         typed = self.actions.typed(visit, caption, new_caption, model, emphasis)
         stage = gr.update(mask="") if self.actions.is_stale(visit, caption, new_caption) else gr.skip()
-        return [stage, typed.difference, *_sliders(typed.weights)]
+        return [stage, typed.difference, *_sliders(typed.weights, visit.emphasis)]
 
     def _turning(self, number: int) -> Callable[..., None]:
         def turned(request: gr.Request, weight: float | None) -> None:
@@ -349,6 +350,12 @@ class Page:
             gr.update(visible=True),
             words.note("Waiting for the model"),
         ]
+
+    def _not_begun(self) -> list[Any]:
+        """Gradio has refused a field's value itself, and said so."""
+        shown = "A setting cannot be read, so nothing was done. Nothing is lost; look at the settings and try again."
+        seen, unseen = gr.update(visible=True), gr.update(visible=False)
+        return [seen, seen, unseen, words.note(shown, "refused")]
 
     def _cancelled(self, request: gr.Request) -> dict[Any, Any]:
         visit = self._visit(request)
@@ -414,10 +421,8 @@ class Page:
         self.visits.leave(str(request.session_hash))
 
     def _asked(self, values: Sequence[Any]) -> Asked:
-        caption, new_caption, strokes, model, region, *rest = values
-        return Asked(
-            caption or "", new_caption or "", strokes or "", model, rest[:WEIGHTS], rest[WEIGHTS:], region or ""
-        )
+        caption, new_caption, strokes, model, region, *form = values
+        return Asked(caption or "", new_caption or "", strokes or "", model, form, region or "")
 
     # What the page shows
 
@@ -451,7 +456,7 @@ class Page:
                 self.new_caption: shown.new_caption,
                 self.difference: typed.difference,
             }
-            updates |= dict(zip(self.weights, _sliders(typed.weights), strict=True))
+            updates |= dict(zip(self.weights, _sliders(typed.weights, visit.emphasis), strict=True))
         if shown.caption is not None or shown.strokes is not None:
             updates[self.proposal] = gr.update(visible=False)
         for box, value in ((self.region, shown.region), (self.model, shown.model)):
@@ -502,30 +507,23 @@ def _widget(field: Field) -> Any:
             **about,
         )
     if field.widget == "number":
-        whole = field.option.kind.name == "whole"
-        bounds = {"minimum": field.option.least, "maximum": field.option.most}
-        known: dict[str, Any] = {name: bound for name, bound in bounds.items() if abs(bound) < float("inf")}
-        return gr.Number(value, precision=0 if whole else None, **known, **about)
+        whole = field.option.kind.name == "whole"  # bounds are for the settings to tell, in a sentence
+        return gr.Number(value, precision=0 if whole else None, **about)
     if field.widget == "switch":
         return gr.Checkbox(value, **about)
     if field.widget == "choice":
-        return gr.Dropdown(list(field.option.names()), value=value, **about)
+        return gr.Dropdown(field.choices(), value=value, **about)
     return gr.Textbox(value, lines=1, max_lines=1, **about)
 
 
-def _sliders(weights: dict[str, float]) -> list[Any]:
+def _sliders(weights: dict[str, float], emphasis: float) -> list[Any]:
     """Updates of the sliders for new words; those that are not needed are put away."""
     shown = list(weights.items())[:WEIGHTS]
-    used = [
-        gr.update(
-            visible=True,
-            label=f"Strength of “{word}”",
-            value=value,
-            minimum=min(0, value),
-            maximum=max(STRONGEST, value),
-        )
-        for word, value in shown
-    ]
+    used = []
+    for word, value in shown:
+        least, most = weight_bounds(value, emphasis)
+        label = f"Strength of “{word}”"
+        used.append(gr.update(visible=True, label=label, value=value, minimum=least, maximum=most))
     return used + [gr.update(visible=False)] * (WEIGHTS - len(used))
 
 

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -25,7 +26,7 @@ from studio.web.gate import Gate
 from studio.web.models import Models
 from studio.web.visit import THUMBNAIL, Visits, page_picture
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")
 MOST_UPLOAD = 60_000_000  # bytes
 LONGEST_QUEUE = 16
 TOKENS = ("access-token", "access-token-unsecure")
@@ -57,7 +58,7 @@ def check_door(host: str, port: int | None, password: str | None, *, no_password
     """The door that was asked for.
 
     Raises:
-        EditRealError: Other machines could come in, and nothing is said of a password.
+        EditRealError: Other machines could come in, and nothing is said of a password; or nothing can listen there.
     """
     if password is not None and (no_password or not password.strip()):
         raise EditRealError("expected a password of some letters, or --no-password, got neither or both; give one")
@@ -65,7 +66,14 @@ def check_door(host: str, port: int | None, password: str | None, *, no_password
         raise EditRealError(
             f"expected --password or --no-password beside --host {host}, since other machines can reach the page there"
         )
-    return Door(host, port, password)
+    try:
+        with socket.create_server((host, port or 0)):
+            return Door(host, port, password)
+    except (OSError, OverflowError, UnicodeError) as error:
+        where = host if port is None else f"{host}, port {port}"
+        raise EditRealError(
+            f"cannot listen at {where} ({error}); choose another --port, or as --host an IPv4 address of this machine"
+        ) from error
 
 
 @contextmanager

@@ -122,11 +122,12 @@ class Visit:
 
     Args:
         folder: Of its own, for its files; it is made, and removed by `close`.
+        ended: Whether an earlier visit from the same page was over and its photo gone.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, ended: bool = False) -> None:
         folder.mkdir(mode=0o700)
-        self.folder, self.used = folder, time.monotonic()
+        self.folder, self.used, self._ended = folder, time.monotonic(), ended
         self.photo: Photo | None = None
         self.name, self.file_name, self.preview = "photo", "photo.png", Path()
         self.recalled: Recipe | None = None  # of an edit's picture that was dropped
@@ -139,10 +140,11 @@ class Visit:
         self.masked: tuple[str, str] | None = None  # the captions of the mask that it shows
         self.proposed = ""  # a caption that the model has found
         self.history: History[Edit] = History()
-        self._inversions: OrderedDict[Any, Trajectory] = OrderedDict()
+        self._inversions: OrderedDict[Any, tuple[Editor, Trajectory]] = OrderedDict()  # with who made them
         self._count = 0
         self._stop, self._busy = threading.Event(), threading.Lock()
         self._swap = threading.Lock()  # of the photo with its history
+        self._keeping = threading.Lock()  # of the inversions
         self._passing: deque[Path] = deque()  # files that are needed for a while
 
     def open(self, source: PhotoSource, name: str = "photo") -> None:
@@ -169,7 +171,7 @@ class Visit:
             self.photo, self.name, self.file_name = photo, _plain_name(name), _file_name(name)
             self.preview, self.masked = preview, None
             self.history, self._count = History(), 0
-            self._inversions.clear()
+            self._forget_inversions()
 
     def start(self) -> None:
         """Something new is asked for, which an earlier wish to stop does not concern."""
@@ -301,6 +303,7 @@ class Visit:
         """Stops what runs and removes all files."""
         self.cancel()
         self.photo = None
+        self._forget_inversions()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @contextmanager
@@ -313,20 +316,32 @@ class Visit:
             yield photo, Watched(tell, stop)
 
     def _photo(self) -> Photo:
+        if self.photo is None and self._ended:
+            raise EditRealError("the photo was put away, since the page was left alone for long; choose it again")
         if self.photo is None:
             raise EditRealError("there is no photo yet; choose one, or drop one on the page")
         return self.photo
 
     def _invert(self, editor: Editor, photo: Photo, request: Request, watched: Watched) -> Trajectory:
         key = self._key(photo, request)
-        if key not in self._inversions:
-            self._inversions[key] = editor.invert(
-                photo, request.caption, request.inversion, region=request.region, progress=watched
+        found = self._inversions.get(key)
+        if found is None:
+            found = (
+                editor,
+                editor.invert(photo, request.caption, request.inversion, region=request.region, progress=watched),
             )
-            while len(self._inversions) > INVERSIONS_KEPT:
-                self._inversions.popitem(last=False)
-        self._inversions.move_to_end(key)
-        return self._inversions[key]
+        with self._keeping:
+            self._inversions[key] = found
+            self._inversions.move_to_end(key)
+        self._forget_inversions(left=INVERSIONS_KEPT)
+        return found[1]
+
+    def _forget_inversions(self, left: int = 0) -> None:
+        """All but the last few, here and where they were made."""
+        with self._keeping:
+            gone = [self._inversions.popitem(last=False)[1] for _ in range(len(self._inversions) - left)]
+        for editor, trajectory in gone:
+            editor.forget(trajectory, photo=True)
 
     @staticmethod
     def _key(photo: Photo, request: Request) -> tuple[object, ...]:
@@ -461,6 +476,7 @@ class Visits:
         self._folder, self._idle, self._left_for, self._most = folder, idle, left, most
         self._visits: dict[str, Visit] = {}
         self._left: dict[str, float] = {}
+        self._ended: deque[str] = deque(maxlen=1000)  # keys of those that are over
         self._lock = threading.Lock()
 
     def of(self, key: str) -> Visit:
@@ -474,7 +490,7 @@ class Visits:
             self._left.pop(key, None)
             if key not in self._visits:
                 self._make_room()
-                self._visits[key] = Visit(self._folder / uuid4().hex)
+                self._visits[key] = Visit(self._folder / uuid4().hex, ended=key in self._ended)
             visit = self._visits[key]
             visit.used = time.monotonic()
             return visit
@@ -511,6 +527,7 @@ class Visits:
                 or now - self._left.get(key, now) > self._left_for
             ]
             ended = [self._visits.pop(key) for key in over]
+            self._ended.extend(over)
             for key in over:
                 self._left.pop(key, None)
         for visit in ended:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ ROW = {"photo": "a.png", "caption": "a red rose", "new_caption": "a white rose"}
 
 
 def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
 
@@ -66,6 +68,17 @@ def test_a_folder_has_one_caption_pair_for_all(tmp_path: Path) -> None:
     assert set(reasons(read_jobs(tmp_path)).values()) == {
         "expected a caption of a few words, such as 'a photo of a red rose', got ''"
     }
+
+
+@pytest.mark.parametrize("name", ["~photo.png", "~"])
+def test_a_photo_may_be_called_what_a_shell_would_expand(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "photos" / f"{name}.png", "")
+    (job,) = read_jobs(tmp_path / "photos", Defaults("a red rose", "a white rose")).jobs
+    assert job.photo == tmp_path / "photos" / f"{name}.png"
+    (job,) = read_jobs(write(tmp_path / "jobs.jsonl", json.dumps(ROW | {"photo": f"{name}.png"}))).jobs
+    assert job.photo == tmp_path / f"{name}.png"
+    (job,) = read_jobs(write(tmp_path / "jobs.jsonl", json.dumps(ROW | {"photo": "~/rose.png"}))).jobs
+    assert job.photo == Path.home() / "rose.png"
 
 
 def test_rows_go_over_the_defaults(tmp_path: Path) -> None:
@@ -122,6 +135,9 @@ def test_a_bad_row_of_csv_is_told_and_keeps_none_back(tmp_path: Path, row: dict[
         (json.dumps(ROW | {"blend_words": "rose"}), "list of words"),
         (json.dumps(ROW | {"photo": "b.png"}) + json.dumps(ROW), "JSON object in the line"),
         (json.dumps(ROW | {"name": "again"}), "what row 1 does"),
+        (json.dumps(ROW | {"region": [math.inf, 0, 1, 2]}), "left top right bottom"),
+        (json.dumps(ROW | {"emphasis": 10**400}), "emphasis as a number"),
+        (json.dumps(ROW | {"steps": 10**400}), "steps as a whole number"),
     ],
 )
 def test_a_bad_line_of_json_is_told_and_keeps_none_back(tmp_path: Path, line: str, sentence: str) -> None:

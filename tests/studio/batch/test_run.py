@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from backbones.errors import EditRealError
@@ -152,6 +153,23 @@ def test_what_failed_is_left_alone_until_it_is_asked_for(
     assert {line["status"] for line in lines_of(out)} == {"done"}
 
 
+def test_what_the_machine_was_short_of_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, run: Any, jobs_file: Path, tmp_path: Path
+) -> None:
+    def short(self: Editor, trajectory: Any, new_caption: str, *arguments: Any, **options: Any) -> Any:
+        if "dog" in new_caption:
+            raise torch.OutOfMemoryError("no room")
+        return real(self, trajectory, new_caption, *arguments, **options)
+
+    out, real = tmp_path / "out", Editor.edit
+    monkeypatch.setattr(Editor, "edit", short)
+    assert run(jobs_file, out).failed == 2
+    assert any("fewer workers" in line.get("reason", "") for line in lines_of(out))
+    monkeypatch.setattr(Editor, "edit", real)
+    assert run(jobs_file, out).edited == 2
+    assert {line["status"] for line in lines_of(out)} == {"done"}
+
+
 def test_a_photo_that_comes_later_is_edited_then(run: Any, jobs_file: Path, tmp_path: Path) -> None:
     photo, away = jobs_file.parent / "1.png", tmp_path / "away.png"
     photo.rename(away)
@@ -265,7 +283,7 @@ def test_a_row_that_cannot_be_put_in_its_place_stops_no_other(
     assert run(jobs_file, tmp_path / "out").failed == 1
     assert "cannot write" in lines_of(tmp_path / "out")[0]["reason"]
     blocked.unlink()
-    assert run(jobs_file, tmp_path / "out", retry_failed=True).done == 5
+    assert run(jobs_file, tmp_path / "out").done == 5
     assert contents(tmp_path / "out") == contents(tmp_path / "calm")
 
 

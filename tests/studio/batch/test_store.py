@@ -147,6 +147,15 @@ def test_two_runs_at_once_are_refused_and_a_killed_one_holds_nothing(tmp_path: P
         pass
 
 
+def test_a_folder_that_cannot_be_locked_is_no_other_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    with pytest.raises(EditRealError, match=r"cannot be locked .*No locks"), open_store(str(tmp_path / "out")).locked():
+        pass
+
+
 def test_drafts_of_a_killed_run_are_taken_away(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     with store.locked():

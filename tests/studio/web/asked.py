@@ -18,5 +18,5 @@ def form(**values: Any) -> list[Any]:
 
 
 def asked(model: str, caption: str = CAPTION, new_caption: str = NEW, strokes: str = "", **more: Any) -> Asked:
-    weights, region = more.pop("weights", ()), more.pop("region", "")
-    return Asked(caption, new_caption, strokes, model, weights, form(**{**QUICK, **more}), region)
+    region = more.pop("region", "")
+    return Asked(caption, new_caption, strokes, model, form(**{**QUICK, **more}), region)

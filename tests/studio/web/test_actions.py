@@ -85,12 +85,21 @@ def test_words_that_are_left_alone_follow_the_emphasis(actions: Actions, visit: 
     actions.turn(visit, 1, 3.5)
     assert actions.typed(visit, CAPTION, new, "tiny", 5.0).weights == {"green": 5.0, "cat": 3.5}
     assert actions.typed(visit, CAPTION, new, "tiny", "no number").weights == {"green": 5.0, "cat": 3.5}
-    request = actions.request(visit, asked("tiny", new_caption=new, weights=(5.0, 3.5), emphasis=5.0))
+    request = actions.request(visit, asked("tiny", new_caption=new, emphasis=5.0))
     assert request.settings.reweight == {"cat": 3.5}
-    soon = actions.request(visit, asked("tiny", new_caption=new, weights=(2.0, 3.5), emphasis=5.0))  # sliders to come
+    soon = actions.request(visit, asked("tiny", new_caption=new, emphasis=1.0))
     assert soon.settings.reweight == {"cat": 3.5}
     actions.turn(visit, 1, 5.0)
     assert actions.typed(visit, CAPTION, new, "tiny", 3.0).weights == {"green": 3.0, "cat": 3.0}, "it follows again"
+
+
+@pytest.mark.parametrize(("typed", "taken"), [(9, 4.0), (-3, 0.0), (None, 0.0), (3, 3.0)])
+def test_what_is_typed_beyond_a_sliders_ends_is_the_end(
+    actions: Actions, visit: Visit, typed: float | None, taken: float
+) -> None:
+    actions.typed(visit, CAPTION, NEW, "tiny")
+    actions.turn(visit, 0, typed)
+    assert actions.request(visit, asked("tiny")).settings.reweight == {"cat": taken}
 
 
 def test_a_mask_is_that_of_its_words(actions: Actions, visit: Visit) -> None:
@@ -106,7 +115,7 @@ def test_sliders_become_weights_of_their_words(actions: Actions, visit: Visit) -
     actions.typed(visit, CAPTION, "a photo of a green cat", "tiny")
     actions.turn(visit, 1, 3.5)
     actions.turn(visit, 2, 9.0)  # a slider that is put away
-    request = actions.request(visit, asked("tiny", new_caption="a photo of a green cat", weights=(2.0, 3.5)))
+    request = actions.request(visit, asked("tiny", new_caption="a photo of a green cat"))
     assert request.settings.reweight == {"cat": 3.5}
 
 
@@ -167,8 +176,42 @@ def test_a_weight_that_comes_back_counts_for_a_word_that_stays_too(
     typed = actions.typed(other, CAPTION, CAPTION, "tiny")
     assert shown.new_caption == CAPTION and typed.weights == {"rose": 3.0}
     actions.open(other, str(uploaded(tmp_path)), caption=CAPTION)
-    request = actions.request(other, asked("tiny", new_caption=CAPTION, weights=[3.0]))
+    request = actions.request(other, asked("tiny", new_caption=CAPTION))
     assert request.settings.reweight == {"rose": 3.0} and request.settings.protect_words == ("photo",)
+
+
+def test_an_edit_whose_settings_cannot_be_read_is_a_photo(
+    actions: Actions, visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions.edit(visit, asked("tiny"), quiet)
+    (tmp_path / "edit.png").write_bytes(actions.download(visit, "PNG").read_bytes())
+
+    def of_tomorrow(path: Path) -> None:
+        raise EditRealError("expected settings among some, got 'charm'")
+
+    monkeypatch.setattr("studio.web.actions.read_recipe", of_tomorrow)
+    other = Visit(tmp_path / "other")
+    shown = told(lambda: actions.open(other, str(tmp_path / "edit.png")))
+    assert other.photo is not None and "of another version" in shown.note and shown.kind != "refused"
+
+
+def test_the_photo_of_an_edit_may_be_an_edit_itself(actions: Actions, visit: Visit, tmp_path: Path) -> None:
+    first, second, blue = tmp_path / "first.png", tmp_path / "second.png", "a photo of a blue rose"
+    actions.edit(visit, asked("tiny"), quiet)
+    content = actions.download(visit, "PNG").read_bytes()
+    for _ in range(2):  # the second time as a photo
+        first.write_bytes(content)
+        actions.open(visit, str(first))
+    actions.edit(visit, asked("tiny", new_caption=blue), quiet)
+    second.write_bytes(actions.download(visit, "PNG").read_bytes())
+
+    other = Visit(tmp_path / "other")
+    assert actions.open(other, str(second)).new_caption == blue and other.photo is None
+    first.write_bytes(content)
+    assert actions.open(other, str(first)).caption is None, "the words of the edit that waits stay"
+    assert other.photo is not None and not other.awaits_photo
+    first.write_bytes(content)
+    assert actions.open(other, str(first)).new_caption == NEW, "now it gives its own back"
 
 
 def test_strokes_that_came_back_are_for_their_photo_alone(actions: Actions, visit: Visit, tmp_path: Path) -> None:

@@ -166,6 +166,51 @@ def test_the_strength_of_a_word(drafting: Visitor, photo: Path, api: Callable[..
     assert drafting.download() == api(photo, reweight={"cat": 4.0})
 
 
+@pytest.mark.parametrize(("typed", "taken"), [("9", 4.0), ("", 0.0)])
+def test_a_strength_beyond_its_slider_is_what_the_slider_shows(
+    drafting: Visitor, photo: Path, api: Callable[..., bytes], typed: str, taken: float
+) -> None:
+    strength = drafting.one("#weight-0 input[type=number]")
+    strength.fill(typed)
+    strength.press("Tab")
+    expect(strength).to_have_value(f"{taken:g}")
+    drafting.edit()
+    assert drafting.download() == api(photo, reweight={"cat": taken})
+
+
+def test_a_number_that_cannot_be_is_told_in_a_sentence_and_edit_comes_back(drafting: Visitor) -> None:
+    drafting.one("#set-steps input").first.fill("0")
+    drafting.one("#edit").click()
+    expect(drafting.note()).to_contain_text("Expected steps as a whole number of 1 or more, got 0")
+    expect(drafting.one("#edit")).to_be_visible()
+    expect(drafting.one("#cancel")).to_be_hidden()
+    drafting.one("#set-steps input").first.fill("3")
+    drafting.edit()
+
+
+def test_a_kind_can_be_left_to_the_captions_again(drafting: Visitor, photo: Path, api: Callable[..., bytes]) -> None:
+    drafting.choose("#set-kind", "scene")
+    drafting.choose("#set-kind", "what the captions tell")
+    drafting.edit()
+    assert drafting.download() == api(photo)
+
+
+def test_another_photo_is_not_dropped_on_edits_by_accident(drafting: Visitor, photo: Path) -> None:
+    asked: list[str] = []
+
+    def answer(dialog: Any) -> None:
+        asked.append(dialog.message)
+        (dialog.accept if len(asked) > 1 else dialog.dismiss)()
+
+    drafting.page.on("dialog", answer)
+    drafting.edit()
+    drafting.paste_picture(photo.read_bytes())
+    expect(drafting.edits()).to_have_count(1)
+    assert len(asked) == 1 and "its edits" in asked[0]
+    drafting.paste_picture(photo.read_bytes())
+    expect(drafting.edits()).to_have_count(0)
+
+
 def test_a_preset_reaches_words_whose_sliders_are_left_alone(
     drafting: Visitor, photo: Path, api: Callable[..., bytes]
 ) -> None:

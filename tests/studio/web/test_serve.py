@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,20 @@ def test_other_machines_come_in_on_purpose_only() -> None:
     for password, no_password in (("", False), ("a secret", True)):
         with pytest.raises(EditRealError, match="password"):
             check_door("0.0.0.0", None, password, no_password=no_password)
+
+
+@pytest.mark.parametrize("host", ["::1", "no such host", "198.51.100.7", "x" * 300])
+def test_where_nothing_can_listen_is_said_before_a_model_is_loaded(host: str) -> None:
+    with pytest.raises(EditRealError, match="cannot listen at") as caught:
+        check_door(host, None, "a secret", no_password=False)
+    assert "\n" not in str(caught.value) and "IPv4" in str(caught.value)
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EditRealError, match=f"cannot listen at 127.0.0.1, port {port} .* choose another --port"):
+            check_door("127.0.0.1", port, None, no_password=False)
 
 
 def test_without_gradio_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,24 @@ def test_visits_end_when_left_or_idle_but_not_at_once(tmp_path: Path) -> None:
     assert not len(visits) and not list(tmp_path.iterdir())
 
 
+def test_who_comes_back_to_a_visit_that_is_over_is_told(editor: Editor, tmp_path: Path) -> None:
+    visits = Visits(tmp_path, idle=0.1)
+    visits.of("one").open(picture())
+    time.sleep(0.15)
+    visits.sweep()
+    with pytest.raises(EditRealError, match="was put away, since the page was left alone"):
+        visits.of("one").mask(editor, ask(), quiet)
+    with pytest.raises(EditRealError, match="there is no photo yet"):
+        visits.of("two").mask(editor, ask(), quiet)
+
+
+def test_nothing_of_a_photo_is_kept_when_its_visit_is_over(editor: Editor, visit: Visit) -> None:
+    visit.edit(editor, ask(), quiet)
+    assert editor._photos and editor._sources
+    visit.close()
+    assert not editor._photos and not editor._sources
+
+
 def test_there_are_only_so_many_visitors(tmp_path: Path) -> None:
     visits = Visits(tmp_path, most=2)
     for key in ("one", "two"):
