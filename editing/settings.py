@@ -131,7 +131,7 @@ class EditSettings:
     mask_grows: bool = option(
         False,
         help="whether the mask also takes in where new words that take an old one's place are seen while the edit is "
-        "made; where things are added it does in any case",
+        "made; where things are added it does in any case. Then nothing is looked at closer",
         group="mask",
     )
     closer: float = option(
