@@ -6,11 +6,8 @@ from pathlib import Path
 
 
 def expanded(path: str | Path) -> Path:
-    """A path whose `~/` is the user's own folder; any other name that begins so, such as a photo's, is what it says."""
-    text = str(path)
-    if text != "~" and not text.startswith("~/"):
-        return Path(path)
+    """A path with the folder that `~` stands for; where nobody's is known, as of a photo called so, just as it is."""
     try:
         return Path(path).expanduser()
-    except RuntimeError:  # nobody's own folder is known
+    except RuntimeError:
         return Path(path)

@@ -27,8 +27,11 @@ THINGS_IN_ING = frozenset(
     "lightning morning offspring pudding railing sapling seedling sibling spring starling stocking string topping "
     "viking wedding".split()
 )
-PICTURES_IN_ING = frozenset("drawing engraving etching painting rendering".split())  # unless what they are of follows
 PHOTOS = frozenset("photo photograph picture image".split())
+MEDIA = PHOTOS | frozenset(
+    "style painting drawing sketch watercolor watercolour oil pencil charcoal cartoon comic anime illustration render "
+    "rendering engraving etching poster mosaic sculpture print art artwork".split()
+)
 DETERMINERS = ARTICLES | frozenset("his her their its this that these those my your our some".split())
 
 
@@ -54,7 +57,13 @@ class Alignment:
 
     @property
     def changes_nothing(self) -> bool:
-        return not (self.swaps or self.removed or self.added or self.moved)
+        """Whether no word differs but articles, punctuation and "a photo of"."""
+        changed = [
+            caption.words[k]
+            for caption, some in zip((self.source, self.target), changed_words(self), strict=True)
+            for k in some
+        ]
+        return not self.moved and all(word.is_punctuation or word.key in ARTICLES for word in changed)
 
     @property
     def moved(self) -> bool:
@@ -65,7 +74,7 @@ class Alignment:
     @property
     def only_moves(self) -> bool:
         """Whether the order of the words is all that differs."""
-        return self.moved and not (self.swaps or self.removed or self.added)
+        return self.moved and not any(changed_words(self))
 
     def carry_matrix(self, *, swaps: bool = True) -> torch.Tensor:
         """How the source tokens' attention falls to the target's tokens, `(K, K)`, rows from source.
@@ -144,9 +153,14 @@ def _new(alignment: Alignment) -> list[int]:
 
 
 def changed_words(alignment: Alignment) -> tuple[set[int], set[int]]:
-    """Indices of the words that differ, of the source and of the target; not "a photo of", left out or put before."""
-    source = {*alignment.removed} - _opening(alignment.source) | {i for i, _ in alignment.swaps}
-    target = {*alignment.added} - _opening(alignment.target) | {j for _, j in alignment.swaps}
+    """Indices of the words that differ, of the source and of the target.
+
+    Not "a photo of" that is left out, put before, or "a picture of" by now.
+    """
+    old, new = _opening(alignment.source), _opening(alignment.target)
+    swaps = [(i, j) for i, j in alignment.swaps if not (i in old and j in new)]
+    source = {*alignment.removed} - old | {i for i, _ in swaps}
+    target = {*alignment.added} - new | {j for _, j in swaps}
     return source, target
 
 
@@ -219,8 +233,12 @@ def reweighted_words(alignment: Alignment, names: Iterable[str]) -> list[Word]:
 
 
 def head_of(caption: Caption, index: int) -> int:
-    """Index of the noun that the word at `index` describes; its own where it describes none."""
-    if not (is_content(caption, index) or _does(caption, index)):
+    """Index of the noun that the word at `index` describes; its own where it describes none.
+
+    An "-ing" form describes one where it begins a phrase: "a sleeping cat", but not "a dog chasing cats".
+    """
+    opens = _does(caption, index) and not (index > 0 and is_content(caption, index - 1))
+    if not (is_content(caption, index) or opens):
         return index
     while index + 1 < len(caption.words) and is_content(caption, index + 1):
         index += 1
@@ -239,14 +257,16 @@ def content_words(caption: Caption) -> list[Word]:
 
 
 def _does(caption: Caption, index: int) -> bool:
-    """Whether a word is an "-ing" form; the noun of one that stands before a thing is that: "a sleeping cat".
-
-    "A painting of a rose" is a thing, where a man "painting a rose" is at work.
-    """
-    key, following = caption.words[index].key, caption.words[index + 1 : index + 2]
-    if key in PICTURES_IN_ING:
-        return any(word.key in DETERMINERS for word in following)
-    return key.endswith("ing") and len(key) > 5 and key not in THINGS_IN_ING | FUNCTION_WORDS
+    """Whether a word is an "-ing" form; "a painting of a rose" is a thing, where a man "painting a rose" is at work."""
+    words, key = caption.words, caption.words[index].key
+    if not (key.endswith("ing") and len(key) > 5) or key in THINGS_IN_ING | FUNCTION_WORDS:
+        return False
+    if key not in MEDIA:
+        return True
+    before = words[index - 1] if index else None
+    begins = before is None or before.is_punctuation or before.key in DETERMINERS | MEDIA
+    following = {word.key for word in words[index + 1 : index + 2]}
+    return not ("of" in following or (begins and not following & DETERMINERS))
 
 
 def _moved(source: Caption, i: int, target: Caption, j: int) -> bool:
@@ -276,7 +296,8 @@ def _content(caption: Caption, indices: set[int]) -> list[Word]:
     there = [index for index in sorted(indices) if caption.words[index].positions]
     content = [index for index in there if is_content(caption, index)]
     doing = [index for index in there if _does(caption, index)]
-    led_to = {_next_noun(caption, index) for index in indices if not caption.words[index].is_punctuation}
+    leading = [index for index in indices if not caption.words[index].is_punctuation]
+    led_to = {_next_noun(caption, index) for index in leading if caption.words[index].key not in ARTICLES}
     chosen = content or doing or sorted(index for index in led_to if caption.words[index].positions)
     return [caption.words[index] for index in chosen]
 

@@ -107,7 +107,7 @@ def _to_try(plan: EditPlan, first: EditResult) -> Iterator[Mapping[str, Any]]:
     """What is tried next, by what went wrong first."""
     if first.trouble is None or (plan.alignment.changes_nothing and not plan.settings.reweight):
         return
-    if first.trouble == "empty" and plan.region.holds_back:  # which no threshold overrules
+    if first.trouble == "empty" and plan.region.is_held_back:  # which no threshold overrules
         return
     by_kind = NEXT[first.trouble]
     yield from by_kind.get(plan.kind, by_kind["default"])

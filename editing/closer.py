@@ -17,14 +17,15 @@ from backbones.geometry import Box
 from backbones.view import View, look_at
 from editing.place import Place
 from editing.plan import EditPlan
-from editing.source import Look, Source, look_at_source
+from editing.source import Look, Part, Source, look_at_source
+from editing.views import look_again
 from inversion.invert import METHODS, invert
 from inversion.progress import Progress
 from inversion.settings import InversionSettings
 from inversion.trajectory import Trajectory
 from masks.user_mask import shares
 
-MARGIN = 0.15  # of the longer side of what the words speak of, on each side of it
+MARGIN = 0.15  # of the longer side of what the words speak of, on each side of it, of which the grid may take some
 LEAST_SIDE = 0.2  # of the photo's longer side, so that the model sees what the thing stands in
 GRID = 32  # of the photo's longer side, on which parts lie, so that an outline may move a little within the same one
 PARTS_KEPT = 3  # of one photo
@@ -90,10 +91,11 @@ def look_closer(
         trajectory = invert(backbone, view, look.trajectory.caption, _inverted_by(look.trajectory), progress)
         source = None
     else:
-        trajectory, view, source = known
+        trajectory, source = known
+        view = look_again(trajectory, look.view.photo)
     source = look_at_source(backbone, trajectory, plans, source, limit=limit, progress=progress)
     parts.pop(part, None)
-    parts[part] = Look(trajectory, view, source)  # the last
+    parts[part] = Part(trajectory, source)  # the last
     for older in list(parts)[:-ROWS_KEPT]:
         if (kept := parts.get(older)) is not None:  # another thread may be here too
             parts[older] = kept._replace(source=kept.source.without_rows())

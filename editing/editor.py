@@ -112,8 +112,9 @@ class Editor:
         choice = with_options(settings or InversionSettings(), options)
         photo = open_photo(img)
         view = look_at(self.backbone, photo, region)
+        trajectory = invert(self.backbone, view, caption, choice, self._told(progress))
         self._remember(self._photos, photo.pixel_hash, photo, PHOTOS_KEPT)
-        return invert(self.backbone, view, caption, choice, self._told(progress))
+        return trajectory
 
     def generate(
         self,

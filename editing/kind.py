@@ -8,19 +8,15 @@ from typing import Any
 
 from backbones.option import comparable
 from backbones.text import Caption
-from editing.align import ARTICLES, PHOTOS, Alignment, changed_words, head_of, is_color, is_content
+from editing.align import MEDIA, PHOTOS, Alignment, changed_words, head_of, is_color, is_content
 from editing.settings import EditSettings
+from editing.style import words_of_style
 
 SCENES = frozenset(
     "background backdrop scene scenery landscape sky ground floor wall street city forest beach desert mountain "
     "mountains field garden meadow grass snow water sea ocean room kitchen studio night day sunset sunrise winter "
     "summer autumn weather".split()
 )
-MEDIA = frozenset(
-    "photo photograph picture image style painting drawing sketch watercolor watercolour oil pencil charcoal cartoon "
-    "comic anime illustration render rendering engraving etching poster mosaic sculpture print art artwork".split()
-)
-
 KINDS: Mapping[str, str] = {
     "colour": "the colour of a thing",
     "thing": "one thing for another",
@@ -59,7 +55,7 @@ def kind_of(alignment: Alignment, *, weighed: bool = False, colors: Collection[s
     gone, come = _content(source, changed_source), _content(target, changed_target)
     if not gone and not come:
         return "weighed" if weighed else "plain"
-    old, new = _of_style(source, gone), _of_style(target, come)
+    old, new = words_of_style(source, gone), words_of_style(target, come)
     if new - PHOTOS or old - MEDIA or (new and old - PHOTOS):
         return "style"
     if not come:
@@ -92,17 +88,3 @@ def _content(caption: Caption, indices: Collection[int]) -> list[int]:
 
 def _head(caption: Caption, index: int) -> str:
     return caption.words[head_of(caption, index)].key
-
-
-def _of_style(caption: Caption, indices: Collection[int]) -> set[str]:
-    """Those of the words that say how all is drawn: of a "style", what the caption begins with, or about its photo."""
-    words = caption.words
-    inner = (k for k, word in enumerate(words) if not (is_content(caption, k) or word.key in (*ARTICLES, "and")))
-    begins = range(next(inner, len(words)))
-    found = set()
-    for k in indices:
-        key, head = words[k].key, begins[-1] if k in begins else head_of(caption, k)
-        medium = words[head].key
-        if medium == "style" or (head in begins and medium in MEDIA and (key in MEDIA or medium in PHOTOS)):
-            found.add(key)
-    return found

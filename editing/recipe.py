@@ -23,7 +23,7 @@ from backbones.paths import expanded
 from backbones.photo import MAX_PIXELS
 from backbones.xmp import MOST_BYTES, read_text
 from editing.captions import check_caption
-from editing.kind import POLICY
+from editing.kind import policy_of
 from editing.plan import EditPlan
 from editing.settings import EditSettings, InversionSettings, split_settings
 from editing.version import __version__
@@ -132,7 +132,7 @@ def _settings_of(backbone: Backbone, trajectory: Trajectory, plan: EditPlan) -> 
     defaults = {name: _plain(value) for name, value in vars(EditSettings()).items()}
     changed = {name: value for name, value in plain.items() if comparable(value) != comparable(defaults[name])}
     # What a kind chooses is written down, so that it is made again whatever a kind chooses by then.
-    pinned = {"kind": "plain"} if POLICY.get(plan.kind) else {}
+    pinned = {"kind": "plain"} if policy_of(plan.kind, plan.asked) else {}
     return {**_inversion_of(backbone, trajectory), **changed, **pinned}
 
 

@@ -41,6 +41,13 @@ class EditRegion:
         """Whether the user keeps anything from the edit."""
         return bool(self.source_protected or self.target_protected or self.exclude is not None)
 
+    @property
+    def is_held_back(self) -> bool:
+        """Whether that is all that the words of the source name."""
+        if self.exclude is not None and self.exclude.all():
+            return True
+        return bool(self.source_words) and set(self.source_words) <= set(self.source_protected)
+
 
 def find_region(alignment: Alignment, settings: EditSettings, photo_size: tuple[int, int]) -> EditRegion:
     """The region of an edit: the words that the settings name, else those that the captions' difference gives.

@@ -58,7 +58,7 @@ class Source:
     rows: SourceRows | None
     drawn: Callable[[], Drawn]
     outlines: Outlines = field(default_factory=dict)
-    parts: dict[Box, Look] = field(default_factory=dict)
+    parts: dict[Box, Part] = field(default_factory=dict)
 
     def without_rows(self) -> Source:
         """The same, which takes little memory; parts keep theirs."""
@@ -66,9 +66,16 @@ class Source:
 
     def without_any_rows(self) -> Source:
         """The same, in which parts have none either."""
-        for box, look in tuple(self.parts.items()):
-            self.parts[box] = look._replace(source=look.source.without_rows())
+        for box, part in tuple(self.parts.items()):
+            self.parts[box] = part._replace(source=part.source.without_rows())
         return self.without_rows()
+
+
+class Part(NamedTuple):
+    """What is kept of a part of a photo; not the photo itself."""
+
+    trajectory: Trajectory
+    source: Source
 
 
 class Look(NamedTuple):

@@ -155,7 +155,12 @@ class Actions:
         with _by_its_name(Path(path)) as uploaded:
             try:
                 recipe = read_recipe(uploaded)
-            except EditRealError:
+            except EditRealError as error:
+                if visit.history.edits:
+                    raise EditRealError(
+                        "this is an edit of another version, whose settings cannot be read; as a photo it would take "
+                        "the place of this one and of its edits, so open it in another tab"
+                    ) from error
                 recipe = None
                 notes.append(
                     "It is an edit of another version with settings that cannot be read, so it is a photo now."
@@ -232,11 +237,9 @@ class Actions:
         except EditRealError as error:
             return Typed(words.note(str(error), "refused"), {})
         weighable = words.weighable(alignment, visit.returned)
-        visit.weighted = tuple(weighable)
-        return Typed(
-            words.difference(alignment, visit.protected),
-            {word: visit.turned.get(word.casefold(), visit.emphasis) for word in weighable},
-        )
+        weights = {word: visit.turned.get(word.casefold(), visit.emphasis) for word in weighable}
+        visit.weighted = {word: weight_bounds(weight, visit.emphasis) for word, weight in weights.items()}
+        return Typed(words.difference(alignment, visit.protected), weights)
 
     def turn(self, visit: Visit, number: int, weight: float | None) -> None:
         """The slider of a word was moved; where it is back at the emphasis it follows that again.
@@ -246,9 +249,8 @@ class Actions:
         """
         if not 0 <= number < len(visit.weighted):
             return
-        word = visit.weighted[number].casefold()
-        least, most = weight_bounds(visit.turned.get(word, visit.emphasis), visit.emphasis)
-        weight = min(max(float(weight or 0), least), most)
+        word, (least, most) = list(visit.weighted.items())[number]
+        word, weight = word.casefold(), min(max(float(weight or 0), least), most)
         if weight == visit.emphasis:
             visit.turned.pop(word, None)
         else:

@@ -12,7 +12,7 @@
   };
   // What is not downloaded is gone with the page, or with another photo.
   const edits = () => document.querySelector("#strip button[data-number]:not([data-number='0'])") !== null;
-  const ANOTHER = "Open this picture? A new photo takes the place of this one and of its edits. Edits made here give their settings back, and nothing is lost.";
+  const ANOTHER = "Open this picture? A new photo takes the place of this one and of its edits. An edit that was made here gives its settings back.";
   window.addEventListener("beforeunload", (event) => { if (edits()) event.preventDefault(); });
   const images = (list) => [...(list || [])].filter((file) => file.type.startsWith("image/") || /\.(heic|heif)$/i.test(file.name));
   document.addEventListener("paste", (event) => { if (hand(images(event.clipboardData?.files))) event.preventDefault(); });

@@ -13,7 +13,7 @@ import gradio as gr
 
 from backbones.errors import EditRealError
 from studio.web import words
-from studio.web.actions import STRONGEST, Actions, Asked, Shown, told, weight_bounds
+from studio.web.actions import STRONGEST, Actions, Asked, Shown, told
 from studio.web.brush import fit
 from studio.web.form import PRESETS, Field, form_fields, preset_values
 from studio.web.history import PHOTO
@@ -313,7 +313,7 @@ class Page:
         visit = self._visit(request)
         typed = self.actions.typed(visit, caption, new_caption, model, emphasis)
         stage = gr.update(mask="") if self.actions.is_stale(visit, caption, new_caption) else gr.skip()
-        return [stage, typed.difference, *_sliders(typed.weights, visit.emphasis)]
+        return [stage, typed.difference, *_sliders(typed.weights, visit.weighted)]
 
     def _turning(self, number: int) -> Callable[..., None]:
         def turned(request: gr.Request, weight: float | None) -> None:
@@ -352,8 +352,8 @@ class Page:
         ]
 
     def _not_begun(self) -> list[Any]:
-        """Gradio has refused a field's value itself, and said so."""
-        shown = "A setting cannot be read, so nothing was done. Nothing is lost; look at the settings and try again."
+        """Gradio has refused a field's value or another visitor itself, and says so in a corner of the page."""
+        shown = "Nothing was done; the message in the corner says why. Nothing is lost: try again."
         seen, unseen = gr.update(visible=True), gr.update(visible=False)
         return [seen, seen, unseen, words.note(shown, "refused")]
 
@@ -456,7 +456,7 @@ class Page:
                 self.new_caption: shown.new_caption,
                 self.difference: typed.difference,
             }
-            updates |= dict(zip(self.weights, _sliders(typed.weights, visit.emphasis), strict=True))
+            updates |= dict(zip(self.weights, _sliders(typed.weights, visit.weighted), strict=True))
         if shown.caption is not None or shown.strokes is not None:
             updates[self.proposal] = gr.update(visible=False)
         for box, value in ((self.region, shown.region), (self.model, shown.model)):
@@ -516,12 +516,12 @@ def _widget(field: Field) -> Any:
     return gr.Textbox(value, lines=1, max_lines=1, **about)
 
 
-def _sliders(weights: dict[str, float], emphasis: float) -> list[Any]:
+def _sliders(weights: dict[str, float], bounds: dict[str, tuple[float, float]]) -> list[Any]:
     """Updates of the sliders for new words; those that are not needed are put away."""
     shown = list(weights.items())[:WEIGHTS]
     used = []
     for word, value in shown:
-        least, most = weight_bounds(value, emphasis)
+        least, most = bounds[word]
         label = f"Strength of “{word}”"
         used.append(gr.update(visible=True, label=label, value=value, minimum=least, maximum=most))
     return used + [gr.update(visible=False)] * (WEIGHTS - len(used))

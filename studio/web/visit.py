@@ -133,7 +133,7 @@ class Visit:
         self.recalled: Recipe | None = None  # of an edit's picture that was dropped
         self.awaits_photo = False  # whether that came before its photo, which its masks are for
         self.protected: tuple[str, ...] = ()
-        self.weighted: tuple[str, ...] = ()  # words whose weights the page shows, in its order
+        self.weighted: dict[str, tuple[float, float]] = {}  # words whose weights the page shows, with the sliders' ends
         self.turned: dict[str, float] = {}  # weights by casefolded word, set by hand or in an edit that came back
         self.returned: tuple[str, ...] = ()  # the words of the latter, new ones or not
         self.emphasis = float(EditSettings.emphasis)  # what it shows for those that are left alone
@@ -527,7 +527,7 @@ class Visits:
                 or now - self._left.get(key, now) > self._left_for
             ]
             ended = [self._visits.pop(key) for key in over]
-            self._ended.extend(over)
+            self._ended.extend(key for key, visit in zip(over, ended, strict=True) if visit.photo is not None)
             for key in over:
                 self._left.pop(key, None)
         for visit in ended:

@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,18 +75,18 @@ def test_loading_shows_nothing_and_leaves_the_libraries_as_they_were(capfd: pyte
 def test_two_readers_at_once_leave_the_libraries_as_they_were() -> None:
     before = of_diffusers.get_verbosity()
     of_diffusers.set_verbosity_warning()
-    inside, leave = threading.Event(), threading.Event()
+    inside, first_is_out = threading.Event(), threading.Event()
 
     def first() -> None:
         with quiet_reading():
             inside.set()
-            leave.wait(10)
+            time.sleep(0.1)  # in which the second comes, and has to wait
+        first_is_out.set()
 
     def second() -> None:
         inside.wait(10)
-        threading.Timer(0.05, leave.set).start()
-        with quiet_reading():
-            pass
+        with quiet_reading():  # were it inside with the first, it would leave last and put back what that one has set
+            first_is_out.wait(10)
 
     threads = [threading.Thread(target=reader) for reader in (first, second)]
     try:

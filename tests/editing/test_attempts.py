@@ -110,6 +110,13 @@ def test_what_the_user_holds_back_no_attempt_overrules(editor: Editor, held_back
     assert any("nothing was edited; protect or exclude less" in warning for warning in result.warnings)
 
 
+def test_a_little_that_is_held_back_leaves_second_thoughts(editor: Editor) -> None:
+    corner = np.zeros((48, 40), bool)
+    corner[:2, :2] = True
+    result = edit(editor, picture(), attempts=2, mask_rule="published", mask_threshold=0.999, exclude_mask=corner)
+    assert len(result.attempts) == 2 or result.attempts[0].metrics["mask_share"] > 0
+
+
 def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
     def of(trust: float, trouble: str | None, seen: float) -> EditResult:
         return dataclasses.replace(first, trouble=trouble, metrics={"trust": trust, "seen": seen})

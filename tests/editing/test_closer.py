@@ -105,7 +105,7 @@ class TestPart:
             (SMALL, {"region": (0, 0, 250, 256)}),
             ((slice(0, 0), slice(0, 0)), {}),
             (SMALL, {"mask_grows": True}),
-            (SMALL, {"kind": "style"}),
+            (SMALL, {"kind": "style", "blend_words": ["rose", "cat"]}),
             (SMALL, {"blend_words": ["red", "cat"]}),
         ],
         ids=["large", "never", "everywhere", "chosen by the user", "nowhere", "growing", "of style", "added"],

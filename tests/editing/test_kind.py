@@ -41,6 +41,21 @@ def kind(tokenizer: CLIPTokenizer, source: str, target: str, **options: object) 
         ("a rose", "a painting of a rose", "style"),
         ("a photo of a rose", "a black and white photo of a rose", "style"),
         ("a blurry photo of a rose", "a photo of a rose", "style"),
+        ("a cat in the style of a comic", "a cat in the style of a cartoon", "style"),
+        ("a cat in the style of monet", "a cat in the style of picasso", "style"),
+        ("a cat", "a cat in comic style", "style"),
+        ("a rose, a photo", "a rose, a painting", "style"),
+        ("a photo of a cat", "a photo of a cat, oil painting", "style"),
+        ("a mirror on the wall", "a painting on the wall", "thing"),
+        ("a clock on the wall", "a poster on the wall", "thing"),
+        ("a red pen on a desk", "a pencil on a desk", "thing"),
+        ("a child playing at a table", "a child drawing at a table", "plain"),
+        ("a boy", "a boy drawing", "plain"),
+        ("a dog photo", "a cat photo", "thing"),
+        ("a red cup and a picture on a table", "a blue cup and a picture on a table", "colour"),
+        ("a woman with a short hair style", "a woman with a long hair style", "thing"),
+        ("a photo of a red rose", "a picture of a white rose", "colour"),
+        ("a rose", "a photo of a rose", "plain"),
         ("a photo of a red rose", "a red cat", "thing"),
         ("a red rose", "a photo of a white rose", "colour"),
         ("a painting of a rose", "a rose", "removed"),
@@ -85,7 +100,6 @@ def test_what_was_set_otherwise_stays() -> None:
 def test_an_edit_follows_its_kind_and_says_so(editor: Editor, monkeypatch: pytest.MonkeyPatch) -> None:
     policy = {"thing": {"emphasis": 3.0}}
     monkeypatch.setattr("editing.kind.POLICY", policy)
-    monkeypatch.setattr("editing.recipe.POLICY", policy)
     result = edit(editor, picture())
     assert result.settings["kind"] == "thing" and result.settings["emphasis"] == 3.0
     assert edit(editor, picture(), emphasis=1.0).settings["emphasis"] == 1.0

@@ -9,6 +9,7 @@ from PIL import Image
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from editing.recipe import read_recipe
+from editing.settings import EditSettings
 from studio.samples import Sample
 from studio.web.actions import BROKEN, STOPPED, Actions, Shown, read_region, told
 from studio.web.form import form_fields, read_form
@@ -102,6 +103,14 @@ def test_what_is_typed_beyond_a_sliders_ends_is_the_end(
     assert actions.request(visit, asked("tiny")).settings.reweight == {"cat": taken}
 
 
+def test_a_slider_keeps_its_ends_until_it_is_drawn_anew(actions: Actions, visit: Visit) -> None:
+    visit.bring_back(EditSettings(reweight={"cat": 6.0}))
+    actions.typed(visit, CAPTION, NEW, "tiny")
+    for typed, taken in ((3.0, 3.0), (5.5, 5.5), (9.0, 6.0)):
+        actions.turn(visit, 0, typed)
+        assert actions.request(visit, asked("tiny")).settings.reweight == {"cat": taken}
+
+
 def test_a_mask_is_that_of_its_words(actions: Actions, visit: Visit) -> None:
     visit.open(picture())
     assert not actions.is_stale(visit, CAPTION, NEW)
@@ -193,6 +202,9 @@ def test_an_edit_whose_settings_cannot_be_read_is_a_photo(
     other = Visit(tmp_path / "other")
     shown = told(lambda: actions.open(other, str(tmp_path / "edit.png")))
     assert other.photo is not None and "of another version" in shown.note and shown.kind != "refused"
+    (tmp_path / "edit.png").write_bytes(actions.download(visit, "PNG").read_bytes())
+    again = told(lambda: actions.open(visit, str(tmp_path / "edit.png")))
+    assert again.kind == "refused" and "another tab" in again.note and visit.history.edits
 
 
 def test_the_photo_of_an_edit_may_be_an_edit_itself(actions: Actions, visit: Visit, tmp_path: Path) -> None:

@@ -214,13 +214,24 @@ def test_who_comes_back_to_a_visit_that_is_over_is_told(editor: Editor, tmp_path
     visits.sweep()
     with pytest.raises(EditRealError, match="was put away, since the page was left alone"):
         visits.of("one").mask(editor, ask(), quiet)
-    with pytest.raises(EditRealError, match="there is no photo yet"):
-        visits.of("two").mask(editor, ask(), quiet)
+    visits.of("two")
+    time.sleep(0.15)
+    visits.sweep()
+    for never in ("two", "three"):
+        with pytest.raises(EditRealError, match="there is no photo yet"):
+            visits.of(never).mask(editor, ask(), quiet)
 
 
 def test_nothing_of_a_photo_is_kept_when_its_visit_is_over(editor: Editor, visit: Visit) -> None:
     visit.edit(editor, ask(), quiet)
     assert editor._photos and editor._sources
+    visit.close()
+    assert not editor._photos and not editor._sources
+
+
+def test_nothing_of_a_photo_is_kept_whose_inversion_was_stopped(editor: Editor, visit: Visit) -> None:
+    with pytest.raises(Cancelled):
+        visit.edit(editor, ask(), lambda *_: visit.cancel())
     visit.close()
     assert not editor._photos and not editor._sources
 
