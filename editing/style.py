@@ -52,9 +52,10 @@ def _style(caption: Caption) -> range:
 def _last(caption: Caption) -> range:
     """What follows the last comma, where that is a medium and what describes it; else nothing."""
     words = caption.words
-    start = max((k + 1 for k, word in enumerate(words) if word.is_punctuation), default=0)
-    phrase = range(start, len(words))
-    is_one = start > 0 and bool(phrase) and words[-1].key in MEDIA
+    end = max((k + 1 for k, word in enumerate(words) if not word.is_punctuation), default=0)
+    start = max((k + 1 for k in range(end) if words[k].is_punctuation), default=0)
+    phrase = range(start, end)
+    is_one = start > 0 and words[end - 1].key in MEDIA
     return phrase if is_one and all(_describes(caption, k) for k in phrase) else range(0)
 
 

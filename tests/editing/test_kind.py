@@ -45,6 +45,8 @@ def kind(tokenizer: CLIPTokenizer, source: str, target: str, **options: object) 
         ("a cat in the style of monet", "a cat in the style of picasso", "style"),
         ("a cat", "a cat in comic style", "style"),
         ("a rose, a photo", "a rose, a painting", "style"),
+        ("a rose.", "a rose, a painting.", "style"),
+        ("a rose, a vase", "a rose, a painting of a vase", "added"),
         ("a photo of a cat", "a photo of a cat, oil painting", "style"),
         ("a mirror on the wall", "a painting on the wall", "thing"),
         ("a clock on the wall", "a poster on the wall", "thing"),
