@@ -33,7 +33,8 @@ class View:
     @cached_property
     def part(self) -> np.ndarray:
         """What of the photo the model sees, at the photo's own resolution, `(bottom - top, right - left, 3)` uint8."""
-        return np.asarray(self.photo.image.crop(self.geometry.box))
+        image = self.photo.image
+        return np.asarray(image if self.geometry.is_whole else image.crop(self.geometry.box))
 
 
 def look_at(backbone: Backbone, photo: Photo, region: tuple[int, int, int, int] | None = None) -> View:
