@@ -104,7 +104,8 @@ def command_section(name: str, command: Any) -> str:
     own = [one for one in command.params if getattr(one, "rich_help_panel", None) not in panels and one.name != "help"]
     lines = [f"### edit-real {name}\n", inspect.cleandoc(command.help or ""), ""]
     if own:
-        lines += [*table(("", ""), [(option_name(one), one.help or "") for one in own]), ""]
+        rows = [(option_name(one), option_default(one), one.help or "") for one in own]
+        lines += [*table(("", "default", ""), rows), ""]
     if taken := {one.name: one.rich_help_panel for one in command.params if one not in own and one.name != "help"}:
         lines += [f"Settings: {'; '.join(taken_settings(taken))}.", ""]
     return "\n".join(lines)
@@ -124,6 +125,18 @@ def option_name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return f"`{parameter.name.upper()}`"
     return ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+
+
+def option_default(parameter: Any) -> str:
+    """What a command takes where an argument or an option is left out; nothing where that is told by its help."""
+    if parameter.required:
+        return "must be given"
+    shown, default = parameter.show_default, parameter.default
+    if isinstance(shown, str):
+        return shown
+    if isinstance(default, bool):
+        return f"`{(parameter.opts if default else parameter.secondary_opts)[0]}`" if parameter.secondary_opts else ""
+    return "" if default in (None, "", (), []) else f"`{default}`"
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
