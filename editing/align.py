@@ -58,12 +58,7 @@ class Alignment:
     @property
     def changes_nothing(self) -> bool:
         """Whether no word differs but articles, punctuation and "a photo of"."""
-        changed = [
-            caption.words[k]
-            for caption, some in zip((self.source, self.target), changed_words(self), strict=True)
-            for k in some
-        ]
-        return not self.moved and all(word.is_punctuation or word.key in ARTICLES for word in changed)
+        return not self.moved and not any(_telling(self, *changed_words(self)))
 
     @property
     def moved(self) -> bool:
@@ -177,14 +172,14 @@ def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = (), fu
 
     Articles do not count. `further` are words for colours beside `COLORS`.
     """
-    changed_source, changed_target = _changed(alignment, reweighted)
-    changed = [(alignment.source, i) for i in changed_source] + [(alignment.target, j) for j in changed_target]
-    words = [
-        (caption, k)
-        for caption, k in changed
-        if caption.words[k].key not in ARTICLES and not caption.words[k].is_punctuation
-    ]
+    words = _telling(alignment, *_changed(alignment, reweighted))
     return bool(words) and all(is_color(caption, k, further) for caption, k in words)
+
+
+def _telling(alignment: Alignment, source: set[int], target: set[int]) -> list[tuple[Caption, int]]:
+    """Those of the words at indices of the source and of the target that are no articles and no punctuation."""
+    some = [(alignment.source, i) for i in source] + [(alignment.target, j) for j in target]
+    return [(c, k) for c, k in some if c.words[k].key not in ARTICLES and not c.words[k].is_punctuation]
 
 
 def is_color(caption: Caption, index: int, further: Collection[str] = ()) -> bool:

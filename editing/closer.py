@@ -44,8 +44,8 @@ def look_from_afar(
     *,
     limit: float | None = None,
     progress: Progress | None = None,
-) -> tuple[Source, Parts]:
-    """What the model sees in the whole photo, without its rows where all edits are made in parts; and those.
+) -> tuple[Look, Parts]:
+    """A look at the whole photo, without its source's rows where all edits are made in parts; and those parts.
 
     Args:
         backbone: The model.
@@ -56,11 +56,12 @@ def look_from_afar(
         limit: Bytes that the rows may take; None is a quarter of the memory that is free.
         progress: Told of every step.
     """
-    parts = None if known is None else by_part(plans, Look(trajectory, view, known))
-    if known is None or parts is None or any(part is None for part, _ in parts):
+    parts = [] if known is None else by_part(plans, Look(trajectory, view, known))
+    if known is None or any(part is None for part, _ in parts):
         known = look_at_source(backbone, trajectory, plans, known, limit=limit, progress=progress)
-    parts = parts or by_part(plans, Look(trajectory, view, known))
-    return (known if any(part is None for part, _ in parts) else known.without_rows()), parts
+    look = Look(trajectory, view, known)
+    parts = parts or by_part(plans, look)
+    return (look if any(part is None for part, _ in parts) else look._replace(source=known.without_rows())), parts
 
 
 def look_closer(

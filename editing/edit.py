@@ -15,7 +15,6 @@ from editing.make import make_edits
 from editing.plan import plan_edit
 from editing.result import EditResult
 from editing.settings import split_settings
-from editing.source import Look
 from inversion.invert import invert
 from inversion.progress import Callback, Progress, progress_of
 
@@ -63,7 +62,7 @@ def edit_real(
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
     # 5. where the words are, what is to stay; 3 to 5 again for the part round something small
-    source, [(part, _)] = look_from_afar(backbone, trajectory, view, [plan], progress=told)
-    look = look_closer(backbone, Look(trajectory, view, source), [plan], part, progress=told)
+    look, [(part, _)] = look_from_afar(backbone, trajectory, view, [plan], progress=told)
+    look = look_closer(backbone, look, [plan], part, progress=told)
     # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, as `attempts` allows
     return make_edits(backbone, look, [plan], told)[0]

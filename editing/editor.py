@@ -273,12 +273,12 @@ class Editor:
         with self._lock:
             known = self._sources.get(trajectory)
         limit = self._bytes_kept
-        source, parts = look_from_afar(self.backbone, trajectory, view, plans, known, limit=limit, progress=progress)
-        self._remember(self._sources, trajectory, source, SOURCES_KEPT)
+        whole, parts = look_from_afar(self.backbone, trajectory, view, plans, known, limit=limit, progress=progress)
+        self._remember(self._sources, trajectory, whole.source, SOURCES_KEPT)
         with self._lock:
             for older in list(self._sources)[:-ROWS_KEPT]:
                 self._sources[older] = self._sources[older].without_any_rows()
-        return Look(trajectory, view, source), parts
+        return whole, parts
 
     def _view_of(self, trajectory: Trajectory, photo: PhotoSource | None) -> View:
         """The photo that was inverted, as the model saw it; refuses another model or another photo."""

@@ -17,6 +17,7 @@ SCENES = frozenset(
     "mountains field garden meadow grass snow water sea ocean room kitchen studio night day sunset sunrise winter "
     "summer autumn weather".split()
 )
+
 KINDS: Mapping[str, str] = {
     "colour": "the colour of a thing",
     "thing": "one thing for another",

@@ -65,7 +65,7 @@ class Source:
         return self if self.rows is None else replace(self, rows=None)
 
     def without_any_rows(self) -> Source:
-        """The same, in which parts have none either."""
+        """The same; what is kept of its parts lets go of theirs as well."""
         for box, part in tuple(self.parts.items()):
             self.parts[box] = part._replace(source=part.source.without_rows())
         return self.without_rows()

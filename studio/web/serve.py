@@ -70,10 +70,15 @@ def check_door(host: str, port: int | None, password: str | None, *, no_password
         with socket.create_server((host, port or 0)):
             return Door(host, port, password)
     except (OSError, OverflowError, UnicodeError) as error:
-        where = host if port is None else f"{host}, port {port}"
-        raise EditRealError(
-            f"cannot listen at {where} ({error}); choose another --port, or as --host an IPv4 address of this machine"
-        ) from error
+        raise _cannot_listen(host, port, error) from error
+
+
+def _cannot_listen(host: str, port: int | None, error: Exception) -> EditRealError:
+    """What is said where nothing can listen."""
+    where = host if port is None else f"{host}, port {port}"
+    return EditRealError(
+        f"cannot listen at {where} ({error}); choose another --port, or as --host an IPv4 address of this machine"
+    )
 
 
 @contextmanager
@@ -124,7 +129,7 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
         try:
             _, address, _ = page.blocks.launch(**_launch_settings(door, open_browser))
         except OSError as error:
-            raise EditRealError(f"cannot listen at {door.host} ({error}); choose another --port or --host") from error
+            raise _cannot_listen(door.host, door.port, error) from error
         stack.callback(page.blocks.close, verbose=False)
         yield address
 

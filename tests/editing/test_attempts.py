@@ -110,11 +110,15 @@ def test_what_the_user_holds_back_no_attempt_overrules(editor: Editor, held_back
     assert any("nothing was edited; protect or exclude less" in warning for warning in result.warnings)
 
 
-def test_a_little_that_is_held_back_leaves_second_thoughts(editor: Editor) -> None:
-    corner = np.zeros((48, 40), bool)
+def test_a_little_that_is_held_back_leaves_second_thoughts(
+    backbone: Backbone, made: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "NEXT", {"empty": {"default": ({"mask_threshold": 0.1},)}})
+    everything, corner = np.ones((48, 40), bool), np.zeros((48, 40), bool)
     corner[:2, :2] = True
-    result = edit(editor, picture(), attempts=2, mask_rule="published", mask_threshold=0.999, exclude_mask=corner)
-    assert len(result.attempts) == 2 or result.attempts[0].metrics["mask_share"] > 0
+    for exclude, times in ((corner, 2), (everything, 1)):
+        _, asked = made(backbone, [(0.1, "empty"), (0.9, None)], attempts=2, exclude_mask=exclude)
+        assert len(asked) == times
 
 
 def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
