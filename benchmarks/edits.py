@@ -41,6 +41,8 @@ class Edit:
         blend_words: The words that place the edit, where the list names them.
         asked_color: The colour that the region should have, a key of `training.colors.color_masks`, where one is asked.
         asked_label: What the photo should show, one of `training.classifier.LABELS`, where it is asked.
+        border: `(H, W)` bool, pixels at the region's edge that the ground truth leaves open, though it must put them on
+            one side; None where it leaves none.
     """
 
     name: str
@@ -54,13 +56,14 @@ class Edit:
     blend_words: tuple[str, ...] | None
     asked_color: str | None
     asked_label: str | None
+    border: np.ndarray | None = None
 
 
 def read_edits(archives: list[Path], path: Path = LIST) -> list[Edit]:
     """The edits of the list whose photos are in the archives, in the list's order.
 
-    The region is the photo's object or all the rest. An animal's pixels were drawn by people; a flower's are found by
-    `training.objects.segment_by_color`.
+    The region is the photo's object or all the rest. An animal's pixels were drawn by people, who left a border open
+    that counts as animal; a flower's are found by `training.objects.segment_by_color`.
 
     Args:
         archives: Of photos; edits of photos that lie in another archive are left out.
@@ -129,4 +132,5 @@ def _to_edit(entry: Mapping[str, Any], row: Mapping[str, Any]) -> Edit:
         blend_words=None,
         asked_color=entry["asked_color"],
         asked_label=entry["asked_label"],
+        border=row["border"],
     )

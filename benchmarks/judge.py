@@ -63,7 +63,8 @@ def measure(edit: Edit, outcome: Outcome, ceiling: np.ndarray, judge: Judge) -> 
     return {
         **figures,
         "edges": edge_correlation(outcome.image, edit.photo, edit.region),
-        "iou": iou(outcome.mask, edit.region),
+        "iou": iou(outcome.mask, edit.region, edit.border),
+        "iou_border": nan if edit.border is None else iou(outcome.mask, edit.region),
         "color_drawn": (color_share(outcome.drawn, small, color) if small.any() else 0.0) if color else nan,
         "color": color_share(outcome.image, edit.region, color) if color else nan,
         "petals": color_share(outcome.image, old, color) if color else nan,

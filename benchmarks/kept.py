@@ -23,6 +23,7 @@ from studio.batch.ledger import Ledger
 from studio.batch.workers import weight_files
 
 ROOT = Path(__file__).parent.parent
+PIXELS = ("photo", "region", "border")  # of an edit
 CODE = ("backbones", "inversion", "masks", "editing", "benchmarks")
 
 
@@ -56,7 +57,7 @@ class Kept:
 
     def key(self, edits: Sequence[Edit], methods: Mapping[str, Method], steps: int) -> str:
         """The name of a group's measurements, by all that they depend on."""
-        asked = [{**vars(edit), "photo": _hash(edit.photo), "region": _hash(edit.region)} for edit in edits]
+        asked = [{name: _hash(one) if name in PIXELS else one for name, one in vars(edit).items()} for edit in edits]
         told = {"edits": asked, "methods": {name: vars(method) for name, method in methods.items()}, "steps": steps}
         return hashlib.sha256(json.dumps([self._about, plain(told)], sort_keys=True).encode()).hexdigest()
 
@@ -97,5 +98,7 @@ def _any_failed(rows: Sequence[Mapping[str, Any]]) -> bool:
     return any(row["error"] for row in rows)
 
 
-def _hash(array: np.ndarray) -> str:
-    return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()
+def _hash(array: np.ndarray | None) -> str | None:
+    return (
+        None if array is None else hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()
+    )

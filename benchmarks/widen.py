@@ -32,4 +32,7 @@ def widen(edit: Edit, factor: float) -> Edit:
     ground = cv2.inpaint(np.ascontiguousarray(edit.photo), held, REACH, cv2.INPAINT_TELEA)
     photo = cv2.copyMakeBorder(ground, *around, cv2.BORDER_REFLECT)
     photo[above : above + height, left : left + width] = edit.photo
-    return replace(edit, photo=photo, region=np.pad(edit.region, ((above, above), (left, left))))
+    region, border = (
+        None if mask is None else np.pad(mask, ((above, above), (left, left))) for mask in (edit.region, edit.border)
+    )
+    return replace(edit, photo=photo, region=region, border=border)

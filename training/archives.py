@@ -7,7 +7,8 @@ A row says what one photo shows:
 - `thing` and its plural `things`, alike for what has no singular (pants, garlic);
 - `names`: other nouns for it, each a pair of singular and plural, such as a breed or `flower`;
 - `color` and `background`: colour words, or None where nothing trustworthy is known;
-- `image` `(H, W, 3)` uint8 and `object`, boolean `(H, W)`, or None where the object's pixels are not known.
+- `image` `(H, W, 3)` uint8 and `object`, boolean `(H, W)`, or None where the object's pixels are not known;
+- `border`, boolean `(H, W)`: pixels between thing and ground of which those who drew the mask say no more, or None.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ OWN_FIELDS = ("file_name", "split", "source", "license", "owner", "label", "flow
 def read_archive(
     path: Path, names: Collection[str] | None = None, split: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The rows of the archive's photos, or of those of the given names or split, each with `image` and `object`."""
+    """The rows of the archive's photos, or of those of the given names or split, with their pixels."""
     with zipfile.ZipFile(path) as archive:
         for given in map(json.loads, archive.read("metadata.jsonl").splitlines()):
             if (names is not None and given["file_name"] not in names) or split not in (None, given["split"]):
@@ -58,7 +59,8 @@ def read_archive(
             image = np.array(Image.open(io.BytesIO(archive.read(given["file_name"]))).convert("RGB"))
             mask = np.array(Image.open(io.BytesIO(archive.read(given["mask"])))) if given.get("mask") else None
             row = {**describe_photo(given), "archive": path.stem, "image": image}
-            yield {**row, "object": find_object(given, row, image, mask)}
+            border = mask == 3 if row["kind"] == "pet" and mask is not None else None
+            yield {**row, "object": find_object(given, row, image, mask), "border": border}
 
 
 def photos_of(archives: list[Path], split: str, number: int) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from benchmarks.edits import FIELDS, LIST, read_edits
 from training.captions import BACKGROUNDS, SPECIES
 from training.classifier import LABELS
 from training.colors import FLOWER_COLORS, color_masks
+from workshop.overlap import iou
 
 SIDE = 72
 PAINTS = {
@@ -224,6 +225,18 @@ def test_the_committed_list_is_large_and_even() -> None:
 def test_the_list_is_one_edit_a_line() -> None:
     lines = LIST.read_text(encoding="utf-8").splitlines()
     assert [json.loads(line.rstrip(",")) for line in lines[1:-1]] == COMMITTED
+
+
+def test_what_a_trimap_leaves_open_is_in_no_overlap(archives: list[Path], made: list[dict[str, Any]]) -> None:
+    path = archives[0].parent / "edits.json"
+    path.write_text(json.dumps(made), encoding="utf-8")
+    edits = read_edits(archives, path)
+    animal, flower = (next(edit for edit in edits if edit.name.startswith(name)) for name in ("bengal", "rose"))
+    np.testing.assert_array_equal(animal.border, trimap() == 3)
+    assert flower.border is None
+    sure = trimap() == 1
+    assert iou(sure, animal.region) < 0.9 and iou(sure, animal.region, animal.border) == 1
+    assert iou(np.ones_like(sure), animal.region, animal.border) < 0.5  # ground that it takes still counts
 
 
 def test_articles_and_backgrounds() -> None:

@@ -60,6 +60,12 @@ def test_the_things_pixels_are_found(rows: dict[str, dict[str, Any]]) -> None:
     np.testing.assert_array_equal(rows["catNone"]["object"], disc(144, 0.3))  # with the trimap's border
 
 
+def test_a_trimaps_border_is_told(rows: dict[str, dict[str, Any]]) -> None:
+    border, thing = rows["catNone"]["border"], rows["catNone"]["object"]
+    assert border.any() and not (border & ~thing).any() and (thing & ~border).any()
+    assert rows["pantsblue"]["border"] is None and rows["daisyred"]["border"] is None
+
+
 def test_only_named_photos_are_read(archives: list[Path]) -> None:
     assert [row["file_name"] for row in read_archive(archives[0], {"test/1.png"})] == ["test/1.png"]
     chosen = photos_of(archives, "test", 1)
