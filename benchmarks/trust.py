@@ -1,14 +1,15 @@
 r"""Fit the trust in an edit to the judgement of those who know the answer, and check it on edits of other photos.
 
     python -m benchmarks.quality --photos ... --edits work/train-edits.json --out work/train --method edit-real \
-        --set "attempts=1" --set "attempts=1 self_replace=0.2 emphasis=3"
+        --set "attempts=1" --set "attempts=1 self_replace=0.2 emphasis=3" \
+        --set "attempts=1 mask_threshold=0.25" --set "attempts=1 mask_threshold=0.75"
     python -m benchmarks.quality --photos ... --out work/test --method edit-real
     python -m benchmarks.trust --train work/train/quality.csv --test work/test/quality.csv --out work/trust
 
 writes `trust.json` (what was fitted), `trust.md` (the tables) and `trust.png` (how likely edits came out, as they say
 themselves and as they did). `--write FOLDER` puts what was fitted into a model's `edit_real.json`. All rows of the
-train photos are fitted to, so that settings which make edits fail teach what failing looks like; of the test photos it
-is the product's own row alone.
+train photos are fitted to, so that settings which make edits fail, or their masks too large or small, teach what
+failing looks like; of the test photos it is the product's own row alone.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from backbones.errors import EditRealError
 from backbones.saving import make_folder
 from benchmarks.judge import SIGN
 from benchmarks.methods import OURS
-from editing.trust import OF_THE_REQUEST, TrustModel
+from editing.trust import OF_THE_PLACE, OF_THE_REQUEST, TrustModel
 from editing.verdict import trouble_of
 from workshop.command import run_command
 from workshop.tables import markdown
 
-SIGNS = ("asked_color", "asks_thing", "thing_seen", "thing_seen_early")
+SIGNS = ("asked_color", "asks_thing", "thing_seen", "thing_seen_early", "fits_map")
 """Those of `editing.signs` that are weighed: chosen on train photos, where the others did not tell more."""
 
 LEAST_COLOR = 50.0  # per cent of the pixels of the old colour, or of the region where the old caption names none
@@ -110,7 +111,7 @@ def fit(judged: Judged, names: Sequence[str] = SIGNS) -> TrustModel:
     Edits of which no sign was measured are left out. Each photo is left out in turn to see what the fit says of edits
     that it does not know; the trust under which to warn is the lowest that finds enough of the failed ones there.
     """
-    of_results = [name for name in names if name not in OF_THE_REQUEST]
+    of_results = [name for name in names if name not in OF_THE_REQUEST + OF_THE_PLACE]
     told = [i for i, signs in enumerate(judged.signs) if not all(math.isnan(signs[name]) for name in of_results)]
     judged = _some(judged, told)
     values = np.array([[signs[name] for name in names] for signs in judged.signs])

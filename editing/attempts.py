@@ -42,6 +42,7 @@ NEXT: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "faint": {"thing": FREER, "added": FREER, "default": STRONGER},
     "wide": {"default": STRICTER},
     "empty": {"default": WIDER},
+    "unsure": {"default": ()},  # another cut, spread or refinement was no better on train photos
 }
 """By what went wrong, see `verdict.trouble_of`, and by the kind of edit: what is tried one after another."""
 

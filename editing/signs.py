@@ -52,18 +52,22 @@ def read_signs(
         working_mask: `(h, w)` bool.
     """
     geometry, painted, photo = view.geometry, plan.region.include, np.asarray(view.photo.image)
-    share = float((geometry.crop(mask) > 0).mean())
+    masked = geometry.crop(mask)
     seen = what_the_model_sees(backbone, view, plan.alignment, Image.fromarray(result), mask)
     asks = asks_for_a_thing(plan.alignment, plan.colors)
-    words = plan.region.source_words if painted is None else ()  # what is painted, no map need know
+    # What is painted, or is all of the frame, no map need know; what is held back is not where the map says.
+    of_words = painted is None and plan.settings.local_blend
+    of_map = of_the_map(maps, plan.region.source_words if of_words else (), plan.mask_spread, masked)
+    if plan.region.holds_back:
+        of_map["fits_map"] = math.nan
     return {
         **seen,
-        "mask_of_seen": 100 * share,
+        "mask_of_seen": 100 * float((masked > 0).mean()),
         "painted_of_seen": 0.0 if painted is None else 100 * float(geometry.crop(painted).mean()),
         "asks_thing": float(asks),
         **{f"thing_{name}": seen[name] if asks else math.nan for name in ("seen", "seen_early")},
         **of_the_mask(mask),
-        **of_the_map(maps, words, plan.mask_spread, share),
+        **of_map,
         **of_the_color(plan.alignment, photo, result, mask),
         **of_the_detail(drawn, source, working_mask),
     }
@@ -108,30 +112,35 @@ def of_the_mask(mask: np.ndarray) -> dict[str, float]:
     return {"one_thing": 100 * float(stats[1:, cv2.CC_STAT_AREA].max() / small.sum())}
 
 
-def of_the_map(maps: AttentionMaps, words: Sequence[Word], spread: int, mask_share: float) -> dict[str, float]:
-    """How clearly the words' map tells a thing from its ground, and how the mask's share of the frame suits it.
+def of_the_map(maps: AttentionMaps, words: Sequence[Word], spread: int, mask: np.ndarray) -> dict[str, float]:
+    """How clearly the words' map tells a thing from its ground, and how the mask suits it.
 
     Args:
         maps: Of the caption over the photo.
         words: That say where the edit takes place.
         spread: How often their heat is carried along self-attention.
-        mask_share: Of what the model sees, in [0, 1].
+        mask: Of what the model sees, `(H, W)` uint8.
 
     Returns:
-        `stands_out`, the per cent of the map's variance that its best cut explains (Otsu 1979); `beyond_map`, the
-        mask's share as a power of two of the map's own, 0 where they are alike. NaN where no word says so.
+        `stands_out`, the per cent of the map's variance that its best cut explains (Otsu 1979); `fits_map`, the overlap
+        of mask and map, cell by cell the lesser of the two over the greater, in per cent; `beyond_map`, the mask's
+        share of the frame as a power of two of the map's own, 0 where they are alike. NaN where no word says so.
     """
     positions = [position for word in words for position in word.positions]
+    mask_share = float((mask > 0).mean())
     if not positions or mask_share == 0:
-        return {"stands_out": math.nan, "beyond_map": math.nan}
+        return dict.fromkeys(("stands_out", "fits_map", "beyond_map"), math.nan)
     heat = normalize(word_heat(maps, positions, spread=spread).float().cpu())
+    held = torch.from_numpy(shares(mask, *heat.shape) / 255)
+    fits = 100 * float(heat.minimum(held).sum() / heat.maximum(held).sum())
     inside = heat > otsu_threshold(heat)
     share, variance = float(inside.float().mean()), float(heat.var(unbiased=False))
     if not 0 < share < 1 or variance == 0:
-        return {"stands_out": 0.0, "beyond_map": math.nan}
+        return {"stands_out": 0.0, "fits_map": fits, "beyond_map": math.nan}
     between = share * (1 - share) * float(heat[inside].mean() - heat[~inside].mean()) ** 2
     own = float(heat.mean())  # of a map of zeros and ones the share itself
-    return {"stands_out": 100 * between / variance, "beyond_map": math.log2(mask_share / own)}
+    beyond = math.log2(mask_share / own)
+    return {"stands_out": 100 * between / variance, "fits_map": fits, "beyond_map": beyond}
 
 
 def of_the_color(alignment: Alignment, photo: np.ndarray, result: np.ndarray, mask: np.ndarray) -> dict[str, float]:

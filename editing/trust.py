@@ -14,6 +14,7 @@ from backbones.errors import EditRealError
 
 FARTHEST = 3.0  # standard deviations, beyond which a sign says no more
 OF_THE_REQUEST = ("asks_thing",)  # signs of what was asked, which no result can mend
+OF_THE_PLACE = ("fits_map",)  # signs of where the edit took place, which do not tell what came of it
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class TrustModel:
         return {name: self.weights[name] * value for name, value in self.standardized(signs).items()}
 
     def measured(self, signs: Mapping[str, float]) -> dict[str, float]:
-        """The parts of what was measured of the result: not of what was asked, and not of what does not apply."""
+        """The parts of what was measured of the edit: not of what was asked, and not of what does not apply."""
         return {
             name: part
             for name, part in self.parts(signs).items()
@@ -90,9 +91,9 @@ class TrustModel:
         }
 
     def trust(self, signs: Mapping[str, float]) -> float:
-        """How likely the edit came out, in [0, 1]; 0 where nothing was edited, NaN where no sign was measured."""
+        """How likely the edit came out, in [0, 1]; 0 where nothing was edited, NaN where no sign tells what came."""
         if signs.get("mask_share") == 0:
             return 0.0
-        if not self.measured(signs):
+        if self.measured(signs).keys() <= {*OF_THE_PLACE}:
             return math.nan
         return 1 / (1 + math.exp(-(self.bias + sum(self.parts(signs).values()))))

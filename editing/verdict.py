@@ -10,7 +10,7 @@ import numpy as np
 
 from backbones.text import Caption
 from editing.align import Alignment, new_colors, new_words
-from editing.trust import TrustModel
+from editing.trust import OF_THE_PLACE, TrustModel
 
 FAR_UNDER_CEILING = 3.0  # dB
 NEARLY_ALL = 0.95  # share of the frame
@@ -133,7 +133,7 @@ def warn(
 
 
 def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_blend: bool = True) -> str | None:
-    """What seems to have gone wrong with an edit: `empty`, `wide` (of its mask) or `faint`; None where nothing has.
+    """What seems to have gone wrong with an edit: `empty`, `wide`, `unsure` (of its mask) or `faint`; None if nothing.
 
     Args:
         metrics: From `measure` and `signs.read_signs`.
@@ -146,7 +146,10 @@ def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_
         return "wide"
     if metrics["change_inside"] < NO_CHANGE:
         return "faint"
-    return "faint" if model is not None and _is_doubtful(metrics, model) else None
+    if model is None or not _is_doubtful(metrics, model):
+        return None
+    elsewhere = {**metrics, **dict.fromkeys(OF_THE_PLACE, math.nan)}
+    return "faint" if _is_doubtful(elsewhere, model) else "unsure"
 
 
 def _covers_nearly_all(metrics: Mapping[str, float]) -> bool:
@@ -167,6 +170,12 @@ def _said_of(parts: Mapping[str, float], metrics: Mapping[str, float], alignment
     if parts[worst] >= 0:
         return (
             f"edits such as this one, to {text!r}, seldom come out with this model; look closely, or allow attempts=3"
+        )
+    if worst in OF_THE_PLACE:
+        return (
+            f"the mask and the map of the photo's words agree by {metrics[worst]:.0f} % only, so it may leave out part "
+            "of the thing or take in what is beside it; look at the mask, name blend_words, or paint an include_mask "
+            "or an exclude_mask"
         )
     if worst == "asked_color":
         colors = " ".join(word.text for word in new_colors(alignment))

@@ -133,8 +133,8 @@ def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_tried_can_be_made_and_differs(backbone: Backbone, kind: str) -> None:
-    assert set(NEXT) == {"faint", "wide", "empty"}
-    for by_kind in NEXT.values():
+    assert set(NEXT) == {"faint", "wide", "empty", "unsure"} and not any(NEXT["unsure"].values())
+    for by_kind in (NEXT[trouble] for trouble in ("faint", "wide", "empty")):
         tried = [fill_in(EditSettings(), change) for change in by_kind.get(kind, by_kind["default"])]
         assert len({EditSettings(), *tried}) == 1 + len(tried) >= 3
         for settings in tried:

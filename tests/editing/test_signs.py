@@ -19,7 +19,8 @@ from tests.editing.edits import edit, half, picture
 
 SIGNS = {
     *("seen", "seen_early", "asks_thing", "thing_seen", "thing_seen_early"),
-    *("one_thing", "stands_out", "beyond_map", "asked_color", "asked_color_before", "detail"),
+    *("one_thing", "stands_out", "fits_map", "beyond_map"),
+    *("asked_color", "asked_color_before", "detail"),
 }
 
 
@@ -51,15 +52,25 @@ def maps_of(heat: np.ndarray) -> AttentionMaps:
 
 def test_a_clear_map_stands_out_and_a_diffuse_one_does_not(tokenizer: CLIPTokenizer) -> None:
     words = [parse_caption(tokenizer, "rose").words[0]]
+    left, nothing, everything = blobs((0, 0, 64, 32)), blobs(), blobs((0, 0, 64, 64))
     clear = np.where(half(8, 8, left=True), 0.9, 0.1)
     diffuse = np.linspace(0, 1, 64).reshape(8, 8)
-    of_clear, of_diffuse = (of_the_map(maps_of(heat), words, 0, 0.5) for heat in (clear, diffuse))
+    of_clear, of_diffuse = (of_the_map(maps_of(heat), words, 0, left) for heat in (clear, diffuse))
     assert of_clear["stands_out"] == pytest.approx(100)
     assert of_diffuse["stands_out"] == pytest.approx(75, abs=1)  # of a ramp, as Otsu's criterion has it
     assert of_clear["beyond_map"] == pytest.approx(0)
-    assert of_the_map(maps_of(clear), words, 0, 1.0)["beyond_map"] == pytest.approx(1)
-    assert all(math.isnan(value) for value in of_the_map(maps_of(clear), [], 0, 0.5).values())
-    assert of_the_map(maps_of(np.ones((8, 8))), words, 0, 0.5)["stands_out"] == 0
+    assert of_the_map(maps_of(clear), words, 0, everything)["beyond_map"] == pytest.approx(1)
+    for some, mask in ((words, nothing), ([], left)):
+        assert all(math.isnan(value) for value in of_the_map(maps_of(clear), some, 0, mask).values())
+    assert of_the_map(maps_of(np.ones((8, 8))), words, 0, left)["stands_out"] == 0
+
+
+def test_a_mask_fits_the_map_that_it_came_of(tokenizer: CLIPTokenizer) -> None:
+    words = [parse_caption(tokenizer, "rose").words[0]]
+    maps = maps_of(np.where(half(8, 8, left=True), 0.9, 0.1))
+    left, right, everything = ((0, 0, 64, 32), (0, 32, 64, 64), (0, 0, 64, 64))
+    fits = [of_the_map(maps, words, 0, blobs(box))["fits_map"] for box in (left, right, everything)]
+    assert fits == pytest.approx([100, 0, 50])
 
 
 def test_the_asked_colour_is_counted_where_the_mask_is(tokenizer: CLIPTokenizer) -> None:
@@ -87,11 +98,16 @@ def test_a_smear_has_less_detail() -> None:
 def test_an_edit_has_them_all(editor: Editor) -> None:
     found = edit(editor, picture(), mask_threshold=0.5).metrics
     assert found.keys() >= SIGNS
-    assert {name for name in SIGNS if math.isnan(found[name])} == {"asked_color", "asked_color_before"}
+    assert {name for name in SIGNS if math.isnan(found[name])} == {
+        "asked_color",
+        "asked_color_before",
+    }
     nothing = edit(editor, picture(), new="a photo of a red rose").metrics
     assert math.isnan(nothing["seen"]) and math.isnan(nothing["seen_early"])
     painted = edit(editor, picture(), include_mask=half(48, 40, left=True)).metrics
     assert math.isnan(painted["beyond_map"]) and math.isnan(painted["stands_out"])
+    held_back = edit(editor, picture(), exclude_mask=half(48, 40, left=True)).metrics
+    assert math.isnan(held_back["fits_map"]) and not math.isnan(held_back["stands_out"])
     color = edit(editor, picture(), new="a photo of a green rose", mask_threshold=0.5).metrics
     assert color["asks_thing"] == 0 and math.isnan(color["thing_seen"]) and not math.isnan(color["asked_color"])
     assert found["asks_thing"] == 1 and found["thing_seen"] == found["seen"]

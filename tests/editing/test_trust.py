@@ -29,6 +29,13 @@ MODEL = TrustModel(
     bias=1.0,
     warn_below=0.5,
 )
+PLACED = TrustModel(
+    means=MODEL.means | {"fits_map": 80.0},
+    scales=MODEL.scales | {"fits_map": 10.0},
+    weights=MODEL.weights | {"fits_map": 0.8},
+    bias=1.0,
+    warn_below=0.5,
+)
 
 
 def test_it_is_a_logistic_model_of_centred_signs() -> None:
@@ -47,6 +54,18 @@ def test_of_what_no_sign_was_measured_nothing_is_said() -> None:
         assert math.isnan(asking.trust(signs))
         assert trouble_of(FINE | signs, asking) is None
     assert asking.trust({"asks_thing": 0.0, "thing_seen": 1.0}) == pytest.approx(0.5)
+
+
+def test_a_place_alone_does_not_tell_what_came_of_the_edit() -> None:
+    assert math.isnan(PLACED.trust({"fits_map": 90.0}))
+    assert PLACED.trust({"fits_map": 70.0, "asked_color": 90.0}) < PLACED.trust({"fits_map": 80.0, "asked_color": 90.0})
+
+
+@pytest.mark.parametrize(
+    ("color", "fits", "trouble"), [(90.0, 80.0, None), (90.0, 50.0, "unsure"), (60.0, 80.0, "faint"), (60, 50, "faint")]
+)
+def test_a_doubtful_place_is_told_from_a_doubtful_result(color: float, fits: float, trouble: str | None) -> None:
+    assert trouble_of(FINE | {"asked_color": color, "fits_map": fits}, PLACED) == trouble
 
 
 def test_its_numbers_go_through_json_and_damaged_ones_are_refused() -> None:
@@ -90,21 +109,22 @@ def test_without_numbers_of_its_own_a_model_is_not_judged_by_anothers(backbone: 
         ("asked_color", 12.0, "only 12 % of what was masked came out white;"),
         ("thing_seen", -50.0, "hardly sees 'white cat'"),
         ("asks_thing", 1.0, "to 'white cat', seldom come out"),
+        ("fits_map", 41.0, "agree by 41 % only"),
     ],
 )
 def test_the_warning_names_the_sign_and_a_remedy(backbone: Backbone, sign: str, value: float, said: str) -> None:
     alignment = align_captions(backbone.parse("a red rose"), backbone.parse("a white cat"))
-    signs = FINE | {"thing_seen": 1.5, "asked_color": 91.0, "asks_thing": 0.0}
+    signs = FINE | {"thing_seen": 1.5, "asked_color": 91.0, "asks_thing": 0.0, "fits_map": 80.0}
     model = TrustModel(
-        means={"thing_seen": 1.0, "asked_color": 90.0, "asks_thing": 0.0},
-        scales={"thing_seen": 2.0, "asked_color": 10.0, "asks_thing": 1.0},
-        weights={"thing_seen": 1.0, "asked_color": 1.0, "asks_thing": -2.0},
+        means={"thing_seen": 1.0, "asked_color": 90.0, "asks_thing": 0.0, "fits_map": 80.0},
+        scales={"thing_seen": 2.0, "asked_color": 10.0, "asks_thing": 1.0, "fits_map": 10.0},
+        weights={"thing_seen": 1.0, "asked_color": 1.0, "asks_thing": -2.0, "fits_map": 1.0},
         bias=0.0,
         warn_below=0.5,
     )
     assert warn(signs, alignment, None, model=model) == []
     (warning,) = warn(signs | {sign: value}, alignment, None, model=model)
-    assert said in warning and ("raise" in warning or "look closely" in warning)
+    assert said in warning and any(remedy in warning for remedy in ("raise", "look closely", "paint"))
 
 
 def test_a_mask_far_beyond_its_map_is_warned_of(backbone: Backbone) -> None:
