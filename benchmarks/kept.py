@@ -99,6 +99,6 @@ def _any_failed(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _hash(array: np.ndarray | None) -> str | None:
-    return (
-        None if array is None else hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()
-    )
+    if array is None:
+        return None
+    return hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()

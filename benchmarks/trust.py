@@ -84,6 +84,8 @@ def read_rows(path: Path, *, ours: bool) -> Judged:
     rows = [row for row in rows if row.get(f"{SIGN}mask_share")]
     if not rows:
         raise EditRealError(f"expected edits with their signs, got none in {path}; measure them again")
+    if missing := [name for name in SIGNS if f"{SIGN}{name}" not in rows[0]]:
+        raise EditRealError(f"expected {', '.join(SIGNS)} of every edit, got no {missing[0]} in {path}; measure again")
     signs = [{name.removeprefix(SIGN): _number(row[name]) for name in row if name.startswith(SIGN)} for row in rows]
     return Judged(rows, signs, [failures(row) for row in rows])
 
@@ -108,8 +110,8 @@ def _number(text: str | float) -> float:
 def fit(judged: Judged, names: Sequence[str] = SIGNS) -> TrustModel:
     """A ridge logistic regression of what came out on the signs, and the trust under which to warn.
 
-    Edits of which no sign was measured are left out. Each photo is left out in turn to see what the fit says of edits
-    that it does not know; the trust under which to warn is the lowest that finds enough of the failed ones there.
+    Edits of which no sign tells what came are left out. Each photo is left out in turn to see what the fit says of
+    edits that it does not know; the trust under which to warn is the lowest that finds enough of the failed ones there.
     """
     of_results = [name for name in names if name not in OF_THE_REQUEST + OF_THE_PLACE]
     told = [i for i, signs in enumerate(judged.signs) if not all(math.isnan(signs[name]) for name in of_results)]

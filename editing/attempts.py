@@ -42,9 +42,11 @@ NEXT: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "faint": {"thing": FREER, "added": FREER, "default": STRONGER},
     "wide": {"default": STRICTER},
     "empty": {"default": WIDER},
-    "unsure": {"default": ()},  # another cut, spread or refinement was no better on train photos
 }
-"""By what went wrong, see `verdict.trouble_of`, and by the kind of edit: what is tried one after another."""
+"""By what went wrong, see `verdict.trouble_of`, and by the kind of edit: what is tried one after another.
+
+A mask that does not fit its map (`unsure`) is not here: other settings made no better ones on train photos.
+"""
 
 GAIN = 0.1  # of `worth`, that a later attempt must bring, since it goes further from the photo
 
@@ -82,8 +84,8 @@ class Tries:
         self._tried = {_acting(self.plan.settings)}
 
     def next_plan(self) -> EditPlan | None:
-        """Of another attempt; None where the last one has no trouble, or no more are allowed, or left."""
-        if len(self.results) == self.plan.settings.attempts or self.results[-1].trouble is None:
+        """Of another attempt; None where the last has no trouble that one can mend, or no more are allowed, or left."""
+        if len(self.results) == self.plan.settings.attempts or self.results[-1].trouble not in NEXT:
             return None
         for change in self._left:
             settings = fill_in(self.plan.asked, {**policy_of(self.plan.kind, self.plan.asked), **change})
@@ -106,7 +108,11 @@ class Tries:
 
 def _to_try(plan: EditPlan, first: EditResult) -> Iterator[Mapping[str, Any]]:
     """What is tried next, by what went wrong first."""
-    if first.trouble is None or (plan.alignment.changes_nothing and not plan.settings.reweight):
+    if (
+        first.trouble is None
+        or first.trouble not in NEXT
+        or (plan.alignment.changes_nothing and not plan.settings.reweight)
+    ):
         return
     if first.trouble == "empty" and plan.region.is_held_back:  # which no threshold overrules
         return

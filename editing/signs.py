@@ -55,11 +55,8 @@ def read_signs(
     masked = geometry.crop(mask)
     seen = what_the_model_sees(backbone, view, plan.alignment, Image.fromarray(result), mask)
     asks = asks_for_a_thing(plan.alignment, plan.colors)
-    # What is painted, or is all of the frame, no map need know; what is held back is not where the map says.
-    of_words = painted is None and plan.settings.local_blend
-    of_map = of_the_map(maps, plan.region.source_words if of_words else (), plan.mask_spread, masked)
-    if plan.region.holds_back:
-        of_map["fits_map"] = math.nan
+    words = plan.region.source_words if painted is None else ()  # what is painted, no map need know
+    of_map = of_the_map(maps, words, plan.mask_spread, masked)
     return {
         **seen,
         "mask_of_seen": 100 * float((masked > 0).mean()),
@@ -68,9 +65,17 @@ def read_signs(
         **{f"thing_{name}": seen[name] if asks else math.nan for name in ("seen", "seen_early")},
         **of_the_mask(mask),
         **of_map,
+        "fits_map": of_map["fits_map"] if _is_of_its_map(plan) else math.nan,
         **of_the_color(plan.alignment, photo, result, mask),
         **of_the_detail(drawn, source, working_mask),
     }
+
+
+def _is_of_its_map(plan: EditPlan) -> bool:
+    """Whether the mask is to be where the old words are in the photo: all of that, and nothing else."""
+    region, settings = plan.region, plan.settings
+    elsewhere = region.include is not None or region.added_words or settings.mask_grows
+    return settings.local_blend and not elsewhere and not region.holds_back
 
 
 def what_the_model_sees(
@@ -124,7 +129,7 @@ def of_the_map(maps: AttentionMaps, words: Sequence[Word], spread: int, mask: np
     Returns:
         `stands_out`, the per cent of the map's variance that its best cut explains (Otsu 1979); `fits_map`, the overlap
         of mask and map, cell by cell the lesser of the two over the greater, in per cent; `beyond_map`, the mask's
-        share of the frame as a power of two of the map's own, 0 where they are alike. NaN where no word says so.
+        share of the frame as a power of two of the map's own, 0 where they are alike. NaN without words or a mask.
     """
     positions = [position for word in words for position in word.positions]
     mask_share = float((mask > 0).mean())

@@ -123,12 +123,19 @@ def warn(
             f"the mask takes {times:.1f} times the share of the photo that the words' map does, so it may have taken "
             "the background; look at the mask, raise mask_threshold, or paint an exclude_mask"
         )
+    doubt = _doubt_of(metrics, model)
     if metrics["mask_share"] > 0 and metrics["change_inside"] < NO_CHANGE:
         warnings.append(
             "the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word"
         )
-    elif model is not None and _is_doubtful(metrics, model):
+    elif model is not None and doubt == "faint":
         warnings.append(_said_of(model.measured(metrics), metrics, alignment))
+    elif doubt == "unsure" and not (local_blend and _is_wide(metrics)):  # else that was said
+        warnings.append(
+            f"the mask fits the words' map badly ({metrics['fits_map']:.0f} %), so it may miss something or take in "
+            "too much; look at the mask, leave mask_threshold at its default, name blend_words, or paint an "
+            "include_mask or exclude_mask"
+        )
     return warnings
 
 
@@ -142,14 +149,25 @@ def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_
     """
     if metrics["mask_share"] == 0:
         return "empty"
-    if local_blend and (_covers_nearly_all(metrics) or metrics["beyond_map"] > FAR_BEYOND):
+    if local_blend and _is_wide(metrics):
         return "wide"
     if metrics["change_inside"] < NO_CHANGE:
         return "faint"
+    return _doubt_of(metrics, model)
+
+
+def _doubt_of(metrics: Mapping[str, float], model: TrustModel | None) -> str | None:
+    """What makes an edit doubtful: its mask alone (`unsure`), or what came of it (`faint`); None where it is not."""
     if model is None or not _is_doubtful(metrics, model):
         return None
-    elsewhere = {**metrics, **dict.fromkeys(OF_THE_PLACE, math.nan)}
-    return "faint" if _is_doubtful(elsewhere, model) else "unsure"
+    elsewhere, parts = {**metrics, **dict.fromkeys(OF_THE_PLACE, math.nan)}, model.measured(metrics)
+    is_of_the_place = min(parts, key=lambda name: parts[name]) in OF_THE_PLACE and not _is_doubtful(elsewhere, model)
+    return "unsure" if is_of_the_place else "faint"
+
+
+def _is_wide(metrics: Mapping[str, float]) -> bool:
+    """Whether the mask takes far too much."""
+    return _covers_nearly_all(metrics) or metrics["beyond_map"] > FAR_BEYOND
 
 
 def _covers_nearly_all(metrics: Mapping[str, float]) -> bool:
@@ -164,18 +182,13 @@ def _is_doubtful(metrics: Mapping[str, float], model: TrustModel) -> bool:
 
 
 def _said_of(parts: Mapping[str, float], metrics: Mapping[str, float], alignment: Alignment) -> str:
-    """What speaks most against an edit in plain words, and what to try; `parts` are those of what was measured."""
+    """What speaks most against a result in plain words, and what to try; `parts` are those of what was measured."""
+    parts = {name: part for name, part in parts.items() if name not in OF_THE_PLACE}
     text = " ".join(word.text for word in new_words(alignment)) or "what was asked"
     worst = min(parts, key=lambda name: parts[name])
     if parts[worst] >= 0:
         return (
             f"edits such as this one, to {text!r}, seldom come out with this model; look closely, or allow attempts=3"
-        )
-    if worst in OF_THE_PLACE:
-        return (
-            f"the mask and the map of the photo's words agree by {metrics[worst]:.0f} % only, so it may leave out part "
-            "of the thing or take in what is beside it; look at the mask, name blend_words, or paint an include_mask "
-            "or an exclude_mask"
         )
     if worst == "asked_color":
         colors = " ".join(word.text for word in new_colors(alignment))

@@ -31,7 +31,7 @@ SIDE = 192  # what photos are enlarged or shrunk to
 def to_side(row: dict[str, Any]) -> dict[str, Any]:
     """The row with its pixels at `SIDE` and the tone of its thing, where its colour and pixels are known."""
     image, mask = row.pop("image"), row.pop("object")
-    row.pop("border", None)  # of which training makes no use
+    del row["border"]  # of which training makes no use
     tone = None
     if mask is not None and row["color"]:
         tone = measure_tone(image, dyeable(image, mask, row["color"], row["kind"]), row["color"])

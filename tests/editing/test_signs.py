@@ -108,6 +108,11 @@ def test_an_edit_has_them_all(editor: Editor) -> None:
     assert math.isnan(painted["beyond_map"]) and math.isnan(painted["stands_out"])
     held_back = edit(editor, picture(), exclude_mask=half(48, 40, left=True)).metrics
     assert math.isnan(held_back["fits_map"]) and not math.isnan(held_back["stands_out"])
+    for unlike in ({"local_blend": False}, {"mask_grows": True}, {"protect_words": ["rose"], "blend_words": ["photo"]}):
+        of_other_places = edit(editor, picture(), **unlike).metrics
+        assert math.isnan(of_other_places["fits_map"]) and not math.isnan(of_other_places["stands_out"])
+    added = edit(editor, picture(), new="a photo of a red cat with a hat").metrics
+    assert math.isnan(added["fits_map"])
     color = edit(editor, picture(), new="a photo of a green rose", mask_threshold=0.5).metrics
     assert color["asks_thing"] == 0 and math.isnan(color["thing_seen"]) and not math.isnan(color["asked_color"])
     assert found["asks_thing"] == 1 and found["thing_seen"] == found["seen"]

@@ -62,10 +62,44 @@ def test_a_place_alone_does_not_tell_what_came_of_the_edit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("color", "fits", "trouble"), [(90.0, 80.0, None), (90.0, 50.0, "unsure"), (60.0, 80.0, "faint"), (60, 50, "faint")]
+    ("signs", "trouble", "said"),
+    [
+        ({}, None, []),
+        ({"fits_map": 50.0}, "unsure", ["fits the words' map badly (50 %)"]),
+        ({"asked_color": 50.0}, "faint", ["only 50 % of what was masked"]),
+        ({"asked_color": 60.0, "fits_map": 70.0}, "faint", ["only 60 % of what was masked"]),
+        ({"asked_color": 40.0, "fits_map": 50.0}, "faint", ["only 40 % of what was masked"]),
+        ({"asked_color": 89.0, "fits_map": 50.0, "beyond_map": 1.0}, "wide", ["2.0 times the share"]),
+        ({"asked_color": 40.0, "beyond_map": 1.0}, "wide", ["2.0 times the share", "only 40 % of what was masked"]),
+    ],
 )
-def test_a_doubtful_place_is_told_from_a_doubtful_result(color: float, fits: float, trouble: str | None) -> None:
-    assert trouble_of(FINE | {"asked_color": color, "fits_map": fits}, PLACED) == trouble
+def test_a_doubtful_place_is_told_from_a_doubtful_result(
+    backbone: Backbone, signs: dict[str, float], trouble: str | None, said: list[str]
+) -> None:
+    alignment = align_captions(backbone.parse("a red rose"), backbone.parse("a white rose"))
+    metrics = FINE | {"asked_color": 90.0, "fits_map": 80.0} | signs
+    assert trouble_of(metrics, PLACED) == trouble
+    warnings = warn(metrics, alignment, None, model=PLACED)
+    assert len(warnings) == len(said) and all(one in warning for one, warning in zip(said, warnings, strict=True))
+
+
+def test_of_an_average_mask_nothing_is_said_where_the_request_is_what_speaks_against(backbone: Backbone) -> None:
+    alignment = align_captions(backbone.parse("a red rose"), backbone.parse("a cat"))
+    asking = dataclasses.replace(
+        PLACED,
+        means=PLACED.means | {"asks_thing": 0.0},
+        scales=PLACED.scales | {"asks_thing": 1.0},
+        weights=PLACED.weights | {"asks_thing": -2.0},
+    )
+    signs = FINE | {"asks_thing": 1.0, "thing_seen": 1.1, "fits_map": 79.0}
+    assert trouble_of(signs, asking) == "faint"
+    (warning,) = warn(signs, alignment, None, model=asking)
+    assert "seldom come out" in warning
+
+
+def test_a_model_whose_numbers_are_of_before_knows_nothing_of_the_place() -> None:
+    assert trouble_of(FINE | {"asked_color": 1.0, "fits_map": 1.0}, MODEL) == "faint"
+    assert trouble_of(FINE | {"asked_color": 90.0, "fits_map": 1.0}, MODEL) is None
 
 
 def test_its_numbers_go_through_json_and_damaged_ones_are_refused() -> None:
@@ -109,7 +143,7 @@ def test_without_numbers_of_its_own_a_model_is_not_judged_by_anothers(backbone: 
         ("asked_color", 12.0, "only 12 % of what was masked came out white;"),
         ("thing_seen", -50.0, "hardly sees 'white cat'"),
         ("asks_thing", 1.0, "to 'white cat', seldom come out"),
-        ("fits_map", 41.0, "agree by 41 % only"),
+        ("fits_map", 41.0, "badly (41 %)"),
     ],
 )
 def test_the_warning_names_the_sign_and_a_remedy(backbone: Backbone, sign: str, value: float, said: str) -> None:
