@@ -117,18 +117,33 @@ def test_a_closer_look_is_measured_in_the_part_that_was_seen() -> None:
     )
 
 
+def test_a_border_that_is_left_open_is_in_no_overlap_but_the_second() -> None:
+    region = make_edit().region
+    border = region & ~cv2.erode(region.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+    mask, frame = region & ~border, Geometry((SIDE, SIDE), (0, 0, SIDE, SIDE), (32, 32))
+    drawn = np.zeros((32, 32, 3), np.uint8)
+    outcome = Outcome(make_edit().photo, mask, drawn, frame, seconds=1.0, memory=1.0)
+    open_border, closed = (
+        measure(make_edit(border=one), outcome, drawn, Judge(None, Learned({}, {}))) for one in (border, None)
+    )
+    share = mask.sum() / region.sum()
+    assert (open_border["iou"], open_border["iou_border"]) == (1, pytest.approx(share))
+    assert closed["iou"] == pytest.approx(share) and math.isnan(closed["iou_border"])
+
+
 @pytest.mark.parametrize("factor", [1.0, 2.0, 3.0])
 def test_a_widened_photo_has_the_thing_once_and_small(factor: float) -> None:
     edit = make_edit()
     region = np.zeros((SIDE, SIDE), bool)
     region[SIDE // 4 : SIDE // 2, SIDE // 4 : SIDE // 2] = True
     photo = np.where(region[..., None], [255, 0, 0], [0, 200, 0]).astype(np.uint8)
-    edit = dataclasses.replace(edit, photo=photo, region=region)
+    edit = dataclasses.replace(edit, photo=photo, region=region, border=region)
     wide = widen(edit, factor)
     assert stands_free(edit) and wide.photo.shape[0] == pytest.approx(factor * SIDE, abs=1)
     assert wide.region.shape == wide.photo.shape[:2]
     assert wide.region.mean() == pytest.approx(region.mean() / factor**2, rel=0.1)
     assert np.array_equal(wide.photo[wide.region], photo[region])
+    assert wide.border is not None and np.array_equal(wide.border, wide.region)
     assert (wide.photo[~wide.region][:, 0] < 128).all()
     assert not stands_free(dataclasses.replace(edit, region=~region))
 
@@ -251,7 +266,8 @@ def test_where_another_row_is_ahead_is_said() -> None:
     (line,) = behind(rows)
     assert (line["measure"], line[OURS], line["best"], line["of"]) == ("mask IoU", "0.50", "0.70", "y")
     assert behind([figures(OURS, iou=0.8), figures("x", iou=0.6), figures("y", iou=0.8001)]) == []
-    assert behind([figures(OURS, iou=0.8), figures("blended inpainting, true mask", iou=0.99)]) == []
+    for iou in ("iou", "iou_border"):
+        assert behind([figures(OURS, **{iou: 0.8}), figures("blended inpainting, true mask", **{iou: 0.99})]) == []
 
 
 def test_the_page_needs_nothing_else(rows: list[dict[str, Any]]) -> None:
@@ -343,10 +359,12 @@ def test_failed_edits_are_measured_again_when_asked(tmp_path: Path) -> None:
     again = Kept(Ledger(store), "code").find(key)
     assert again and again.rows[1]["picture"] == b"jpeg" and math.isnan(again.rows[1]["iou"])
     assert Kept(Ledger(store), "code", retry_failed=True).find(key) is None
-    others = [make_edit(region=~edits[0].region)], [make_edit(new_caption="a cat")], [make_edit(reweight={"rose": 2.0})]
+    region = edits[0].region
+    others = [[make_edit(region=~region)], [make_edit(border=region)], [make_edit(new_caption="a cat")]]
+    others += [[make_edit(reweight={"rose": 2.0})]]
     keys = {key, Kept(Ledger(store), "other code").key(edits, methods, 2), kept.key(edits, methods, 3)}
     keys |= {kept.key(edits, choose_methods([], ["steps=5"]), 2)}
-    assert len(keys | {kept.key(other, methods, 2) for other in others}) == 7
+    assert len(keys | {kept.key(other, methods, 2) for other in others}) == 8
 
 
 def test_settings_make_a_row() -> None:

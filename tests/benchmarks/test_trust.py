@@ -67,7 +67,8 @@ def test_rows_that_failed_to_be_made_say_nothing(tmp_path: Path) -> None:
     assert len(everyone.rows) == len(everyone.signs) == len(everyone.failed) == 11
     assert {"thing_seen", "mask_share"} <= everyone.signs[0].keys()
     (tmp_path / "old.csv").write_text("method,name,error\nedit-real,a,\n")
-    for damaged in ("old.csv", "missing.csv"):
+    (tmp_path / "older signs.csv").write_text("method,name,error,sign_mask_share\nedit-real,a,,20\n")
+    for damaged in ("old.csv", "older signs.csv", "missing.csv"):
         with pytest.raises(EditRealError, match=damaged):
             read_rows(tmp_path / damaged, ours=True)
 
