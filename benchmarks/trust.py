@@ -32,6 +32,7 @@ from backbones.errors import EditRealError
 from backbones.saving import make_folder
 from benchmarks.judge import SIGN
 from benchmarks.methods import OURS
+from benchmarks.truths import is_sound, photo_of
 from editing.trust import OF_THE_PLACE, OF_THE_REQUEST, TrustModel
 from editing.verdict import trouble_of
 from workshop.command import run_command
@@ -123,7 +124,7 @@ def fit(judged: Judged, names: Sequence[str] = SIGNS) -> TrustModel:
     plain = TrustModel(*(dict(zip(names, one.tolist(), strict=True)) for one in (means, scales, scales)), 0.0, 0.5)
     inputs = np.array([list(plain.standardized(signs).values()) for signs in judged.signs])
     regression = LogisticRegression(C=STRENGTH, max_iter=1000)
-    photos = [photo_of(row) for row in judged.rows]
+    photos = [photo_of(row["name"]) for row in judged.rows]
     left_out = cross_val_predict(
         regression, inputs, judged.good, groups=photos, cv=LeaveOneGroupOut(), method="predict_proba"
     )[:, 1]
@@ -131,11 +132,6 @@ def fit(judged: Judged, names: Sequence[str] = SIGNS) -> TrustModel:
     weights = dict(zip(names, regression.coef_[0].tolist(), strict=True))
     least = least_cut(left_out, judged.good)
     return TrustModel(plain.means, plain.scales, weights, float(regression.intercept_[0]), least)
-
-
-def photo_of(row: Row) -> str:
-    """The photo of an edit, by its name without the edit's number."""
-    return str(row["name"]).rpartition("-")[0]
 
 
 def least_cut(trust: np.ndarray, good: np.ndarray, share: float = AIM) -> float:
@@ -171,10 +167,12 @@ def told_apart(trust: np.ndarray, good: np.ndarray) -> float:
 
 
 def by_kind(judged: Judged, model: TrustModel) -> list[dict[str, object]]:
-    """A row for each kind of edit, and one for all."""
+    """A row for each kind of edit, one for all, and one for those whose ground truth is sound."""
     kinds = list(dict.fromkeys(row["kind"] for row in judged.rows))
-    parts = [(kind, [i for i, row in enumerate(judged.rows) if row["kind"] == kind]) for kind in kinds]
-    return [table(_some(judged, indices), model, kind) for kind, indices in parts] + [table(judged, model, "all")]
+    parts = {kind: [i for i, row in enumerate(judged.rows) if row["kind"] == kind] for kind in kinds}
+    parts["all"] = list(range(len(judged.rows)))
+    parts["all of sound ground truth"] = [i for i, row in enumerate(judged.rows) if is_sound(row["name"])]
+    return [table(_some(judged, indices), model, title) for title, indices in parts.items()]
 
 
 def _some(judged: Judged, indices: Sequence[int]) -> Judged:

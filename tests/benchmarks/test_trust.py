@@ -13,7 +13,8 @@ from PIL import Image
 
 from backbones.errors import EditRealError
 from benchmarks import trust
-from benchmarks.trust import SIGNS, failures, fit, least_cut, main, photo_of, read_rows, rounded, table, told_apart
+from benchmarks.trust import SIGNS, failures, fit, least_cut, main, read_rows, rounded, table, told_apart
+from benchmarks.truths import photo_of
 from editing.trust import TrustModel
 
 NAN = float("nan")
@@ -95,7 +96,7 @@ def test_cuts_and_ranks() -> None:
     assert least_cut(np.array([0.1, 0.9]), np.array([True, True])) == 0.5
     assert told_apart(np.array([0.1, 0.3, 0.6, 0.9]), good) == 1
     assert told_apart(np.array([0.6, 0.5, 0.6, 0.1]), good) == (0.5 + 1 + 0 + 0) / 4
-    assert photo_of({"name": "12_ab-c-3"}) == "12_ab-c"
+    assert photo_of("12_ab-c-3") == "12_ab-c"
     assert rounded({"a": {"b": 1 / 3}}) == {"a": {"b": 0.33333}}
 
 
