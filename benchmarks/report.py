@@ -66,8 +66,9 @@ region; 1 is the photo's own structure, which a change of colour should keep and
 
 **Ground truth that is sound.** Most regions were found by a photo's colours, and some are wrong to the eye: a trouser
 leg is missing, or a wall is part of the flower. A vision-language model was asked three times, with photos and regions
-alone and no edit, where a region misses or takes in more than a tenth of what the caption names; where two answers
-agree, `benchmarks/unsound.json` has the photo. Its edits count everywhere but in the table that says so.
+alone and no edit, where a region misses or takes in more than a tenth of what the caption names, or the caption names
+something else; where two answers agree, `benchmarks/unsound.json` has the photo. Edits of such photos are left out of
+the table of sound ground truths, where there is one, and count in all others.
 
 **Cost.** As a multiple of edit-real's in the same run, inversion included; edits of one photo with the same caption
 share it. Peak memory is what torch took of a CUDA device, else the whole process's.
@@ -158,9 +159,9 @@ def report(rows: Sequence[Mapping[str, Any]], steps: int, missing: Mapping[str, 
         table(rows, OVERALL),
     ]
     sound = [row for row in rows if is_sound(row["name"])]
-    if len(sound) < len(rows):
+    if 0 < len(sound) < len(rows):
         number = len({row["name"] for row in sound})
-        parts += [f"## Those whose ground truth is sound, {number} edits", table(sound, OVERALL)]
+        parts += [f"## Edits whose ground truth is sound, {number}", table(sound, OVERALL)]
     parts.append("## Kind by kind")
     for kind, own in names.items():
         of_kind = [row for row in rows if row["kind"] == kind]

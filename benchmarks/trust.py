@@ -68,7 +68,7 @@ class Judged:
     @property
     def good(self) -> np.ndarray:
         """`(N,)` bool."""
-        return np.array([not some for some in self.failed])
+        return np.array([not some for some in self.failed], bool)
 
 
 def read_rows(path: Path, *, ours: bool) -> Judged:
@@ -167,11 +167,13 @@ def told_apart(trust: np.ndarray, good: np.ndarray) -> float:
 
 
 def by_kind(judged: Judged, model: TrustModel) -> list[dict[str, object]]:
-    """A row for each kind of edit, one for all, and one for those whose ground truth is sound."""
+    """A row for each kind of edit, one for all, and one for those of sound ground truth where others are not."""
     kinds = list(dict.fromkeys(row["kind"] for row in judged.rows))
     parts = {kind: [i for i, row in enumerate(judged.rows) if row["kind"] == kind] for kind in kinds}
     parts["all"] = list(range(len(judged.rows)))
-    parts["all of sound ground truth"] = [i for i, row in enumerate(judged.rows) if is_sound(row["name"])]
+    sound = [i for i in parts["all"] if is_sound(judged.rows[i]["name"])]
+    if 0 < len(sound) < len(judged.rows):
+        parts["all of sound ground truth"] = sound
     return [table(_some(judged, indices), model, title) for title, indices in parts.items()]
 
 

@@ -237,8 +237,8 @@ class EditSettings:
     )
     attempts: int = option(
         2,
-        help="how often the edit is made at most, each time with other settings, until its verdict is good or none are "
-        "left that may mend it; the best is taken",
+        help="how often the edit is made at most, each time with other settings, until its verdict is good or no "
+        "settings are left that may mend it; the best is taken",
         group="policy",
         least=1,
         most=5,

@@ -37,10 +37,11 @@ def row(name: str, iou: float, **figures: Any) -> dict[str, Any]:
 
 def test_the_report_has_them_in_all_tables_but_one(one_wrong: None) -> None:
     text = report([row("rose-1", 0.2, seconds=1.0, memory=1.0), row("tulip-1", 0.8, seconds=1.0, memory=1.0)], 2, {})
-    everything, rest = text.split("## Those whose ground truth is sound, 1 edits")
+    everything, rest = text.split("## Edits whose ground truth is sound, 1")
     sound, kinds = rest.split("## Kind by kind")
     assert "0.50" in everything and "0.80" in sound and "0.50" not in sound and "0.50" in kinds
-    assert "ground truth is sound, " not in report([row("tulip-1", 0.8, seconds=1.0, memory=1.0)], 2, {})
+    for name in ("tulip-1", "rose-1"):
+        assert "ground truth is sound, " not in report([row(name, 0.8, seconds=1.0, memory=1.0)], 2, {})
 
 
 def test_trust_is_checked_on_both(one_wrong: None) -> None:
@@ -52,3 +53,6 @@ def test_trust_is_checked_on_both(one_wrong: None) -> None:
         ("all", 2, 1),
         ("all of sound ground truth", 1, 0),
     ]
+    for alike in (rows[:1], rows[1:]):
+        lines = by_kind(Judged(alike, signs[:1], [[]]), MODEL)
+        assert [line["edits"] for line in lines] == ["colour swap", "all"]
