@@ -15,7 +15,7 @@ from backbones.errors import EditRealError
 from benchmarks import trust
 from benchmarks.trust import SIGNS, failures, fit, least_cut, main, read_rows, rounded, table, told_apart
 from benchmarks.truths import photo_of
-from editing.trust import TrustModel
+from editing.trust import OF_THE_PLACE, TrustModel
 
 NAN = float("nan")
 CAME_OUT = {"petals": 80.0, "color": 60.0, "label": NAN, "after_psnr": 30.0, "iou": 0.9}
@@ -42,11 +42,11 @@ def test_what_counts_as_failed(changed: dict[str, Any], failed: list[str]) -> No
 
 def write_rows(path: Path, number: int, seed: int) -> Path:
     """Edits of which those failed that their model does not see, with noise in all other signs."""
-    random = np.random.default_rng(seed)
+    random, of_the_place = np.random.default_rng(seed), np.random.default_rng(seed + 100)
     rows = []
     for index in range(number):
         good = bool(random.uniform() < 0.7)
-        signs = {name: float(random.normal()) for name in SIGNS}
+        signs = {name: float((of_the_place if name in OF_THE_PLACE else random).normal()) for name in SIGNS}
         signs |= {"thing_seen": float(random.normal(3 if good else -3)), "mask_share": 20.0, "asked_color": NAN}
         signs |= {"change_inside": 9.0, "beyond_map": 0.0}
         row = {"method": "edit-real", "name": f"photo{index // 2}-{index % 2}", "kind": "swap", "error": ""}
@@ -75,16 +75,15 @@ def test_rows_that_failed_to_be_made_say_nothing(tmp_path: Path) -> None:
 
 
 def test_what_tells_failed_from_good_is_found(tmp_path: Path) -> None:
-    train = read_rows(write_rows(tmp_path / "train.csv", 400, 0), ours=False)
-    test = read_rows(write_rows(tmp_path / "test.csv", 400, 1), ours=True)
+    train = read_rows(write_rows(tmp_path / "train.csv", 80, 0), ours=False)
+    test = read_rows(write_rows(tmp_path / "test.csv", 60, 1), ours=True)
     model = fit(train)
     weights = {name: abs(weight) for name, weight in model.weights.items()}
     assert max(weights, key=lambda name: weights[name]) == "thing_seen" and model.weights["thing_seen"] > 0
     assert model.weights["asked_color"] == 0, "what applies to no edit says nothing"
     found = table(test, model, "test")
-    assert found["number"] == 400 and 0 < found["failed"] < 400  # type: ignore[operator]
-    assert found["warned of, of the failed (%)"] == pytest.approx(80, abs=8), "as many as the line aims at"
-    assert found["warned of, of the good (%)"] < 5  # type: ignore[operator]
+    assert found["number"] == 60 and 0 < found["failed"] < 60  # type: ignore[operator]
+    assert found["warned of, of the failed (%)"] > 85 and found["warned of, of the good (%)"] < 15  # type: ignore[operator]
     assert found["told apart (AUC)"] > 0.95  # type: ignore[operator]
 
 
