@@ -1,4 +1,4 @@
-"""Second thoughts: an edit whose verdict is bad is made again with other settings, and the best is taken."""
+"""Second thoughts: an edit in doubt is made again with other settings, and the best attempt is taken."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NEXT: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]] = {
     "wide": {"default": STRICTER},
     "empty": {"default": WIDER},
 }
-"""By what went wrong, see `verdict.trouble_of`, and by the kind of edit: what is tried one after another.
+"""By what is in doubt, see `EditResult.doubt`, and by the kind of edit: what is tried one after another.
 
 A mask that does not fit its map (`unsure`) is not here: other settings made no better ones on train photos.
 """
@@ -84,8 +84,8 @@ class Tries:
         self._tried = {_acting(self.plan.settings)}
 
     def next_plan(self) -> EditPlan | None:
-        """Of another attempt; None where the last has no trouble that one can mend, or no more are allowed, or left."""
-        if len(self.results) == self.plan.settings.attempts or self.results[-1].trouble not in NEXT:
+        """Of another attempt; None where the last has nothing that one can mend, or no more are allowed, or left."""
+        if len(self.results) == self.plan.settings.attempts or self.results[-1].doubt not in NEXT:
             return None
         for change in self._left:
             settings = fill_in(self.plan.asked, {**policy_of(self.plan.kind, self.plan.asked), **change})
@@ -107,16 +107,16 @@ class Tries:
 
 
 def _to_try(plan: EditPlan, first: EditResult) -> Iterator[Mapping[str, Any]]:
-    """What is tried next, by what went wrong first."""
+    """What is tried next, by what was in doubt first."""
     if (
-        first.trouble is None
-        or first.trouble not in NEXT
+        first.doubt is None
+        or first.doubt not in NEXT
         or (plan.alignment.changes_nothing and not plan.settings.reweight)
     ):
         return
-    if first.trouble == "empty" and plan.region.is_held_back:  # which no threshold overrules
+    if first.doubt == "empty" and plan.region.is_held_back:  # which no threshold overrules
         return
-    by_kind = NEXT[first.trouble]
+    by_kind = NEXT[first.doubt]
     yield from by_kind.get(plan.kind, by_kind["default"])
 
 

@@ -22,7 +22,7 @@ from editing.sample import Sampled
 from editing.signs import read_signs
 from editing.source import Drawn, Source, draw
 from editing.trust import TrustModel
-from editing.verdict import measure, trouble_of, warn
+from editing.verdict import SURE, measure, trouble_of, warn
 from inversion.trajectory import Trajectory
 from masks.aggregate import AttentionMaps
 from masks.composite import composite, enlarge_edit
@@ -104,6 +104,7 @@ def finish_one(
             model=model,
         ),
         trouble=trouble_of(metrics, model, local_blend=plan.settings.local_blend),
+        doubt=trouble_of(metrics, model, local_blend=plan.settings.local_blend, least=SURE),
         settings=describe(backbone, trajectory, plan),
         photo=view.photo,
         recipe=Recipe.of(backbone, trajectory, plan),

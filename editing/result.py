@@ -48,6 +48,7 @@ class EditResult:
         metrics: See `verdict.measure` and `signs.read_signs`; and `trust`, NaN where there is none.
         warnings: In plain words.
         trouble: What seems to have gone wrong, see `verdict.trouble_of`; None where nothing has.
+        doubt: What another attempt is to mend: the trouble, or what it would be if more trust were asked (`SURE`).
         settings: All that the edit was made with.
         photo: The photo.
         recipe: All that is needed to make it again.
@@ -63,6 +64,7 @@ class EditResult:
     metrics: dict[str, float]
     warnings: list[str]
     trouble: str | None
+    doubt: str | None
     settings: dict[str, Any]
     photo: Photo
     recipe: Recipe

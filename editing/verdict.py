@@ -15,6 +15,7 @@ from editing.trust import OF_THE_PLACE, TrustModel
 FAR_UNDER_CEILING = 3.0  # dB
 NEARLY_ALL = 0.95  # share of the frame
 NO_CHANGE = 1.0  # per cent of the full range
+SURE = 0.8  # trust, from which on no better attempt is looked for; a likelihood, and so the same with every model
 FAR_BEYOND = 0.4  # as a power of two; of the train photos' edits, no good one's mask goes that far beyond its map
 
 
@@ -139,13 +140,16 @@ def warn(
     return warnings
 
 
-def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_blend: bool = True) -> str | None:
+def trouble_of(
+    metrics: Mapping[str, float], model: TrustModel | None, *, local_blend: bool = True, least: float = 0.0
+) -> str | None:
     """What seems to have gone wrong with an edit: `empty`, `wide`, `unsure` (of its mask) or `faint`; None if nothing.
 
     Args:
         metrics: From `measure` and `signs.read_signs`.
         model: That weighs the signs, where there is one.
         local_blend: Whether a mask was asked for at all.
+        least: The trust that is asked for, where that is more than what the model warns below.
     """
     if metrics["mask_share"] == 0:
         return "empty"
@@ -153,15 +157,17 @@ def trouble_of(metrics: Mapping[str, float], model: TrustModel | None, *, local_
         return "wide"
     if metrics["change_inside"] < NO_CHANGE:
         return "faint"
-    return _doubt_of(metrics, model)
+    return _doubt_of(metrics, model, least)
 
 
-def _doubt_of(metrics: Mapping[str, float], model: TrustModel | None) -> str | None:
+def _doubt_of(metrics: Mapping[str, float], model: TrustModel | None, least: float = 0.0) -> str | None:
     """What makes an edit doubtful: its mask alone (`unsure`), or what came of it (`faint`); None where it is not."""
-    if model is None or not _is_doubtful(metrics, model):
+    if model is None or not _is_doubtful(metrics, model, least):
         return None
     elsewhere, parts = {**metrics, **dict.fromkeys(OF_THE_PLACE, math.nan)}, model.measured(metrics)
-    is_of_the_place = min(parts, key=lambda name: parts[name]) in OF_THE_PLACE and not _is_doubtful(elsewhere, model)
+    is_of_the_place = min(parts, key=lambda name: parts[name]) in OF_THE_PLACE and not _is_doubtful(
+        elsewhere, model, least
+    )
     return "unsure" if is_of_the_place else "faint"
 
 
@@ -176,9 +182,9 @@ def _covers_nearly_all(metrics: Mapping[str, float]) -> bool:
     return metrics.get("mask_of_seen", metrics["mask_share"]) >= 100 * NEARLY_ALL > painted
 
 
-def _is_doubtful(metrics: Mapping[str, float], model: TrustModel) -> bool:
+def _is_doubtful(metrics: Mapping[str, float], model: TrustModel, least: float) -> bool:
     """Whether an edit is not to be trusted; False where nothing was edited, or nothing says how it came out."""
-    return metrics["mask_share"] > 0 and model.trust(metrics) < model.warn_below
+    return metrics["mask_share"] > 0 and model.trust(metrics) < max(model.warn_below, least)
 
 
 def _said_of(parts: Mapping[str, float], metrics: Mapping[str, float], alignment: Alignment) -> str:

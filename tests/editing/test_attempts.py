@@ -1,4 +1,4 @@
-"""Second thoughts: other settings are tried while the verdict is bad, and the best attempt is taken."""
+"""Second thoughts: other settings are tried while there is doubt, and the best attempt is taken."""
 
 from __future__ import annotations
 
@@ -35,20 +35,24 @@ def first(editor: Editor) -> EditResult:
 
 @pytest.fixture
 def made(first: EditResult, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Any, list[EditSettings]]]:
-    """What comes of a plan where the attempts, in turn, have these verdicts, and with which settings they were made."""
+    """What comes of a plan whose attempts, in turn, have these verdicts, and with which settings they were made.
+
+    A verdict is the trust, the trouble, and what is in doubt where that is something else.
+    """
     monkeypatch.setattr(attempts, "NEXT", TABLE)
 
     def run(
-        backbone: Backbone, verdicts: Sequence[tuple[float, str | None]], **options: Any
+        backbone: Backbone, verdicts: Sequence[tuple[float, str | None] | tuple[float, None, str]], **options: Any
     ) -> tuple[EditResult, list[EditSettings]]:
         asked: list[EditSettings] = []
 
         def make(plans: Sequence[EditPlan]) -> list[EditResult]:
             results = []
             for plan in plans:
-                trust, trouble = verdicts[len(asked)]
+                trust, trouble, *doubts = verdicts[len(asked)]
                 asked.append(plan.settings)
-                results.append(dataclasses.replace(first, metrics={**first.metrics, "trust": trust}, trouble=trouble))
+                metrics, doubt = {**first.metrics, "trust": trust}, (*doubts, trouble)[0]
+                results.append(dataclasses.replace(first, metrics=metrics, trouble=trouble, doubt=doubt))
             return results
 
         plan = plan_edit(backbone, CAPTION, NEW, (40, 48), EditSettings(**options), steps=3)
@@ -87,6 +91,15 @@ def test_there_are_no_more_than_were_allowed_or_are_needed(backbone: Backbone, m
     assert len(made(backbone, bad, attempts=1)[1]) == 1
     assert made(backbone, bad, attempts=1)[0].attempts == ()
     assert len(made(backbone, [(0.1, "faint"), (0.8, None), (0.9, None)], attempts=3)[1]) == 2
+
+
+def test_an_edit_that_is_not_warned_of_may_be_in_doubt(backbone: Backbone, made: Callable[..., Any]) -> None:
+    result, asked = made(backbone, [(0.7, None, "faint"), (0.9, None)])
+    assert len(asked) == 2 and result.trust == 0.9
+    result, asked = made(backbone, [(0.7, None, "faint"), (0.6, "faint")])
+    assert len(asked) == 2 and result.trust == 0.7
+    result, asked = made(backbone, [(0.7, None, "unsure")], attempts=5)
+    assert len(asked) == 1 and result.trust == 0.7
 
 
 def test_what_no_setting_mends_is_not_tried_again(backbone: Backbone, made: Callable[..., Any]) -> None:
@@ -130,7 +143,7 @@ def test_a_little_that_is_held_back_leaves_second_thoughts(
 
 def test_without_trust_what_is_seen_decides(first: EditResult) -> None:
     def of(trust: float, trouble: str | None, seen: float) -> EditResult:
-        return dataclasses.replace(first, trouble=trouble, metrics={"trust": trust, "seen": seen})
+        return dataclasses.replace(first, trouble=trouble, doubt=trouble, metrics={"trust": trust, "seen": seen})
 
     ordered = [of(NAN, "faint", NAN), of(NAN, "faint", 2.0), of(NAN, None, -1.0), of(NAN, None, 1.0)]
     assert sorted((ordered[i] for i in (2, 0, 3, 1)), key=worth) == ordered

@@ -132,6 +132,17 @@ def test_what_went_wrong(signs: dict[str, float], trouble: str | None) -> None:
     assert trouble_of(FINE | signs, dataclasses.replace(MODEL, bias=0.0)) == trouble
 
 
+def test_more_trust_may_be_asked_than_the_model_warns_below() -> None:
+    def doubt(signs: dict[str, float], least: float, model: TrustModel = PLACED) -> str | None:
+        return trouble_of(FINE | {"asked_color": 90.0, "fits_map": 80.0} | signs, model, least=least)
+
+    assert [doubt({}, least) for least in (0.0, 0.7, 0.74, 0.8)] == [None, None, "faint", "faint"], "trust 0.73"
+    assert [doubt({"fits_map": 70.0}, least) for least in (0.0, 0.6, 0.7, 0.8)] == [None, "unsure", "unsure", "faint"]
+    assert doubt({"asked_color": 50.0}, 0.1) == "faint", "the model warns of it"
+    assert doubt({"mask_share": 0.0}, 0.9) == "empty" and doubt({"beyond_map": 1.0}, 0.9) == "wide"
+    assert doubt({"asked_color": math.nan}, 0.99) is None, "nothing tells what came of it"
+
+
 def test_without_numbers_of_its_own_a_model_is_not_judged_by_anothers(backbone: Backbone) -> None:
     assert backbone.trust is None and TrustModel.of(backbone) is None
     assert trouble_of(FINE | {"thing_seen": -9.0, "asked_color": 1.0}, None) is None
