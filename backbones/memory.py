@@ -24,7 +24,8 @@ Stay = Literal["stays", "visits", "layers"]
 def free_memory(device: torch.device) -> int:
     """Bytes that may still be taken, on a CUDA device there, else of the machine's memory."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for what comes next
+        return torch.cuda.mem_get_info(device)[0] + kept
     return psutil.virtual_memory().available
 
 

@@ -127,17 +127,21 @@ def check_options(settings: Any) -> None:
 def comparable(value: Any) -> Any:
     """Something hashable, equal exactly where the values are: for settings that hold lists, mappings or pictures.
 
-    Arrays are told by their type, shape and bytes, PIL images by their mode, size and pixels.
+    Arrays are told by their type, shape and bytes, PIL images by their mode, size and pixels, objects such as photos by
+    their fields.
     """
     if isinstance(value, Mapping):
         return frozenset((key, comparable(one)) for key, one in value.items())
     if isinstance(value, set | frozenset):
         return frozenset(value)
-    if isinstance(value, list | tuple):
-        return tuple(map(comparable, value))
     if hasattr(value, "tobytes"):
+        value = value.convert("RGBA") if getattr(value, "mode", None) == "P" else value  # whose bytes are of a palette
         kind = getattr(value, "mode", None) or str(getattr(value, "dtype", None))
         return kind, getattr(value, "size", None), getattr(value, "shape", None), value.tobytes()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return type(value), *(comparable(getattr(value, one.name)) for one in dataclasses.fields(value))
+    if isinstance(value, Collection) and not isinstance(value, str | bytes):
+        return tuple(map(comparable, value))
     return value
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from backbones.errors import EditRealError
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|(?:[^\w\s]|_)+")
+# An apostrophe before a word is taken with it, as tokenizers do before "s", "t" and others.
+_WORD = re.compile(r"['’]?[^\W_]+(?:['’-][^\W_]+)*|(?:[^\w\s]|_)+")
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Word:
 
     Attributes:
         text: As typed.
-        key: In lower case, for comparing.
+        key: In lower case without an apostrophe before it, for comparing.
         positions: Its tokens' positions in the encoded caption, counting the start token; empty where the caption
             was cut before it.
     """
@@ -64,7 +66,7 @@ class Caption:
     """A caption with its words placed on the tokens.
 
     Attributes:
-        text: As typed.
+        text: As typed, in Unicode's composed form.
         words: In order.
         sequences: Its tokens, one sequence after another where a denoiser is told the words by several tokenizers.
         cut: The words that lie beyond the model's tokens.
@@ -96,7 +98,8 @@ class Caption:
         Raises:
             EditRealError: The caption does not hold the word, or it was cut off.
         """
-        keys = [match.group().casefold() for match in _WORD.finditer(name)]
+        name = unicodedata.normalize("NFC", name)
+        keys = [_key(match.group()) for match in _WORD.finditer(name)]
         wanted = [key for key in keys if any(letter.isalnum() for letter in key)] or keys
         if any(word.key == name.strip().casefold() for word in self.words):  # such as <my-cat>, a token of its own
             wanted = [name.strip().casefold()]
@@ -121,6 +124,7 @@ def parse_caption(tokenizer: Any, text: str, *, first: int = 0, limit: int | Non
     """
     if not isinstance(text, str):
         raise EditRealError(f"expected a caption as text, got {type(text).__name__}")
+    text = unicodedata.normalize("NFC", text)  # as tokenizers do; files' names have it otherwise on some machines
     limit = limit or int(tokenizer.model_max_length)
     opening = () if tokenizer.bos_token_id is None else (int(tokenizer.bos_token_id),)
     pieces, ids = (_by_pieces if opening else _by_offsets)(tokenizer, text)
@@ -130,7 +134,7 @@ def parse_caption(tokenizer: Any, text: str, *, first: int = 0, limit: int | Non
     for piece, part in zip(pieces, ids, strict=True):
         fits = not cut and len(opening) + len(kept) + len(part) <= limit - 1
         begin = first + len(opening) + len(kept)
-        words.append(Word(piece, piece.casefold(), tuple(range(begin, begin + len(part))) if fits else ()))
+        words.append(Word(piece, _key(piece), tuple(range(begin, begin + len(part))) if fits else ()))
         if fits:
             kept += part
         else:
@@ -182,6 +186,11 @@ def _by_offsets(tokenizer: Any, text: str) -> tuple[list[str], list[list[int]]]:
             raise _crossed(text)
         ids[touched[0]].append(token)
     return [match.group() for match in matches], ids
+
+
+def _key(piece: str) -> str:
+    """What a word is compared by; punctuation is compared as it is."""
+    return (piece.lstrip("'’") or piece).casefold()
 
 
 def _added_tokens(tokenizer: Any) -> dict[str, list[str]]:

@@ -369,8 +369,8 @@ def report(timings: Sequence[Timing], ways: Sequence[str], device: torch.device,
     photos = len({one.photo for one in timings if one.photo})
     return "\n\n".join(
         [
-            f"{machine(device)}. {photos} photos, the published way with {steps} steps. Of {len(timings)} timings "
-            f"{dropped} were dropped, since their threads had to wait for a core.",
+            f"{machine(device)}. {photos} photos, the published way with {steps} steps. {dropped} of {len(timings)} "
+            "timings were dropped because their threads had to wait for a core.",
             edit_table(timings, ways),
             plain_table(timings, ("eight in one call", "eight one by one")),
             plain_table(timings, ("inversion alone",)),

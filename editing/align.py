@@ -134,7 +134,7 @@ def align_captions(source: Caption, target: Caption) -> Alignment:
 
 
 def new_words(alignment: Alignment) -> list[Word]:
-    """The target's content words that the source lacks: added, or standing where another word stood."""
+    """The target's content words and "-ing" forms that the source lacks: added, or where another word stood."""
     return [alignment.target.words[j] for j in _new(alignment)]
 
 
@@ -144,7 +144,8 @@ def new_colors(alignment: Alignment, further: Collection[str] = ()) -> list[Word
 
 
 def _new(alignment: Alignment) -> list[int]:
-    return [j for j in sorted(changed_words(alignment)[1]) if is_content(alignment.target, j)]
+    target = alignment.target
+    return [j for j in sorted(changed_words(alignment)[1]) if is_content(target, j) or _does(target, j)]
 
 
 def changed_words(alignment: Alignment) -> tuple[set[int], set[int]]:
@@ -209,7 +210,12 @@ def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple
     to_source = {j: i for i, j in to_target.items()}
     chosen_target |= {to_target[i] for i in chosen_source if i in to_target}
     chosen_source |= {to_source[j] for j in chosen_target if j in to_source}
-    return _content(source, chosen_source), _content(target, chosen_target)
+    placed_source, placed_target = _content(source, chosen_source), _content(target, chosen_target)
+    if not placed_source:  # "with a hat" -> "with no hat": what one side leads to, the other has
+        placed_source = [to_source[j] for j in placed_target if j in to_source]
+    if not placed_target:
+        placed_target = [to_target[i] for i in placed_source if i in to_target]
+    return [source.words[i] for i in placed_source], [target.words[j] for j in placed_target]
 
 
 def added_things(alignment: Alignment, words: Iterable[Word]) -> list[Word]:
@@ -286,15 +292,14 @@ def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int]
     return source, target | {j for j, word in enumerate(alignment.target.words) if word in reweighted}
 
 
-def _content(caption: Caption, indices: set[int]) -> list[Word]:
-    """The content words at `indices`; where there are none the "-ing" forms, else where the function words lead."""
+def _content(caption: Caption, indices: set[int]) -> list[int]:
+    """The content words among some; where there are none the "-ing" forms, else where the function words lead."""
     there = [index for index in sorted(indices) if caption.words[index].positions]
     content = [index for index in there if is_content(caption, index)]
     doing = [index for index in there if _does(caption, index)]
     leading = [index for index in indices if not caption.words[index].is_punctuation]
     led_to = {_next_noun(caption, index) for index in leading if caption.words[index].key not in ARTICLES}
-    chosen = content or doing or sorted(index for index in led_to if caption.words[index].positions)
-    return [caption.words[index] for index in chosen]
+    return content or doing or sorted(index for index in led_to if caption.words[index].positions)
 
 
 def _next_noun(caption: Caption, index: int) -> int:

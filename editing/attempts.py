@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from editing.batches import in_batches
+from editing.controls import PROMPT_TO_PROMPT
 from editing.kind import fill_in, policy_of
 from editing.plan import EditPlan
 from editing.result import Attempt, EditResult
@@ -17,9 +18,8 @@ from editing.settings import EditSettings
 Make = Callable[[Sequence[EditPlan]], list[EditResult]]
 """Samples plans in one batch and finishes them."""
 
-PROMPT_TO_PROMPT = ("replace", "refine")
 OF_PROMPT_TO_PROMPT = ("emphasis", "emphasis_window", "self_replace", "cross_replace")
-"""Settings that act with these controls alone."""
+"""Settings that act with the controls of prompt-to-prompt alone."""
 
 STRONGER: tuple[Mapping[str, Any], ...] = (
     {"emphasis": 3.0, "self_replace": 0.2},
@@ -141,5 +141,9 @@ def worth(result: EditResult) -> tuple[bool, float]:
 
 
 def _once(plan: EditPlan, settings: Any) -> EditPlan:
-    """The plan with other settings and no attempts beyond, so that its recipe makes that very one again."""
-    return dataclasses.replace(plan, settings=dataclasses.replace(settings, attempts=1))
+    """The plan with other settings and no attempts beyond, so that its recipe makes that very one again.
+
+    What the first was made in, the whole photo or a part that the recipe names, no other threshold shall choose anew.
+    """
+    closer = plan.settings.closer if settings.mask_threshold == plan.settings.mask_threshold else 0.0
+    return dataclasses.replace(plan, settings=dataclasses.replace(settings, attempts=1, closer=closer))

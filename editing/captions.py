@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from backbones.errors import EditRealError
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Characters that no terminal should be sent, and halves of characters."""
+
 
 def check_caption(text: object, what: str = "caption") -> None:
-    """Refuses what is no text, or text without a letter.
+    """Refuses what is no text, text without a letter or digit, or with control characters.
 
     Args:
         text: As handed over.
@@ -19,7 +23,9 @@ def check_caption(text: object, what: str = "caption") -> None:
     """
     if not isinstance(text, str):
         raise EditRealError(f"expected a {what} as text, got {type(text).__name__}")
-    if not text.strip():
+    if CONTROL.search(text):
+        raise EditRealError(f"expected a {what} without control characters, got {text!r}; retype it")
+    if not any(map(str.isalnum, text)):
         raise EditRealError(f"expected a {what} of a few words, such as 'a photo of a red rose', got {text!r}")
 
 

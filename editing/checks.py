@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from backbones.geometry import plan_geometry
+import numpy as np
+
+from backbones.errors import EditRealError
+from backbones.geometry import Geometry, plan_geometry
 from backbones.photo import Photo
 from editing.captions import check_caption
 from editing.settings import EditSettings
@@ -25,12 +28,25 @@ def check_request(
         **captions: By what they are: `caption` and `new_caption`.
 
     Raises:
-        EditRealError: A caption that says nothing, a region outside the photo, or a mask that cannot be used.
+        EditRealError: A caption that says nothing, a region outside the photo, or a mask that cannot be used or is to
+            include nothing of the region.
     """
     for name, text in captions.items():
         check_caption(text, name.replace("_", " "))
-    plan_geometry(photo.size, 1, 1, region)  # whether the region fits does not depend on the model's size
+    geometry = plan_geometry(photo.size, 1, 1, region)  # whether the region fits does not depend on the model's size
     if settings is not None:
-        for name in ("include_mask", "exclude_mask"):
-            if (mask := getattr(settings, name)) is not None:
-                read_mask(mask, photo.size, name)
+        masks = {name: getattr(settings, name) for name in ("include_mask", "exclude_mask")}
+        read = {name: read_mask(mask, photo.size, name) for name, mask in masks.items() if mask is not None}
+        check_include_mask(read.get("include_mask"), geometry)
+
+
+def check_include_mask(mask: np.ndarray | None, geometry: Geometry) -> None:
+    """Refuses a mask `(H, W)` bool that is white outside the part of the photo alone that is worked on.
+
+    Raises:
+        EditRealError: It is.
+    """
+    if mask is not None and not geometry.crop(mask).any():
+        raise EditRealError(
+            f"expected include_mask with white pixels in the region {geometry.box}, got none there; move one of them"
+        )

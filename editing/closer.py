@@ -45,7 +45,9 @@ def look_from_afar(
     limit: float | None = None,
     progress: Progress | None = None,
 ) -> tuple[Look, Parts]:
-    """A look at the whole photo, without its source's rows where all edits are made in parts; and those parts.
+    """A look at the whole photo, and the parts that edits are made in.
+
+    Where all are made in parts, no rows of the whole photo's source are kept but those of before.
 
     Args:
         backbone: The model.
@@ -56,12 +58,14 @@ def look_from_afar(
         limit: Bytes that the rows may take; None is a quarter of the memory that is free.
         progress: Told of every step.
     """
+    is_new = known is None
     parts = [] if known is None else by_part(plans, Look(trajectory, view, known))
     if known is None or any(part is None for part, _ in parts):
         known = look_at_source(backbone, trajectory, plans, known, limit=limit, progress=progress)
     look = Look(trajectory, view, known)
     parts = parts or by_part(plans, look)
-    return (look if any(part is None for part, _ in parts) else look._replace(source=known.without_rows())), parts
+    needed = not is_new or any(part is None for part, _ in parts)
+    return (look if needed else look._replace(source=known.without_rows())), parts
 
 
 def look_closer(

@@ -64,5 +64,5 @@ def edit_real(
     # 5. where the words are, what is to stay; 3 to 5 again for the part round something small
     look, [(part, _)] = look_from_afar(backbone, trajectory, view, [plan], progress=told)
     look = look_closer(backbone, look, [plan], part, progress=told)
-    # 6. blended at every step, and 7. mask, composite, measures; again where the verdict is bad, as `attempts` allows
+    # 6. blended at every step, and 7. mask, composite, measures; again where there is doubt, as `attempts` allows
     return make_edits(backbone, look, [plan], told)[0]

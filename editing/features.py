@@ -98,7 +98,7 @@ def principal_colors(features: torch.Tensor) -> torch.Tensor:
     Args:
         features: `(S, C, h, w)`.
     """
-    cells = features.double().permute(0, 2, 3, 1)
+    cells = features.cpu().double().permute(0, 2, 3, 1)
     centred = (cells - cells.mean((1, 2), keepdim=True)).flatten(0, 2)
     _, directions = torch.linalg.eigh(centred.T @ centred)  # by rising variance
     directions = directions[:, -COMPONENTS:].flip(1)

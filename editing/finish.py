@@ -101,6 +101,8 @@ def finish_one(
             held_back=plan.region.holds_back,
             reweighted=bool(plan.settings.reweight),
             exact=plan.settings.exact,
+            control=plan.settings.control,
+            attempts=plan.asked.attempts,
             model=model,
         ),
         trouble=trouble_of(metrics, model, local_blend=plan.settings.local_blend),

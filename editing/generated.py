@@ -7,8 +7,10 @@ from typing import Any
 import torch
 
 from backbones.backbone import Backbone
+from backbones.errors import EditRealError
 from backbones.geometry import plan_geometry
 from backbones.loading import ModelSource, load_backbone
+from backbones.option import check_number
 from backbones.photo import Photo, open_photo
 from backbones.pixels import to_image
 from editing.captions import check_caption
@@ -24,6 +26,9 @@ from inversion.schedule import make_schedule
 from inversion.settings import InversionSettings
 from inversion.trajectory import GENERATED, Trajectory
 
+OF_SAMPLING = ("steps", "guidance_scale", "skip")  # the settings of an inversion that sampling an image has too
+MOST_SEED = 2**63 - 1
+
 
 def edit_generated(
     caption: str,
@@ -38,7 +43,8 @@ def edit_generated(
 ) -> EditResult:
     """Generate an image from a caption and a seed, and edit that.
 
-    Args and errors are those of `edit_real`; the unedited image is `result.photo`.
+    Args and errors are those of `edit_real`, but that nothing is inverted or looked at closer: of the inversion's
+    settings there are `steps`, `guidance_scale` and `skip`. The unedited image is `result.photo`.
     """
     inversion, choice = split_settings(settings)
     check_caption(caption, "caption")
@@ -59,7 +65,17 @@ def generate(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Trajectory, Photo]:
-    """An image from a caption and a seed, with the trajectory that the sampler took to it."""
+    """An image from a caption and a seed, with the trajectory that the sampler took to it.
+
+    Raises:
+        EditRealError: A seed that is no whole number from 0 on, or settings that only an inversion has.
+    """
+    check_number("seed", seed, 0, MOST_SEED, whole=True)
+    if other := sorted(set(settings.changed) - {*OF_SAMPLING}):
+        raise EditRealError(
+            f"expected of the inversion's settings {', '.join(OF_SAMPLING)} alone, since a generated image is not "
+            f"inverted, got {other[0]}; leave it out"
+        )
     schedule, side = make_schedule(backbone, settings.steps), backbone.image_size // backbone.vae_factor
     shape = (1, backbone.latent_channels, side, side)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(backbone.device)
@@ -71,7 +87,7 @@ def generate(
     trajectory = Trajectory(
         latents=latents,
         uncond=uncond,
-        arrived=latents[-1:],
+        arrived=latents[-1:].clone(),
         caption=caption,
         method=GENERATED,
         steps=settings.steps,

@@ -83,7 +83,8 @@ def inpaint_real(
         method: `blended` works with any model that edits do; `pipeline` needs one that was trained to inpaint;
             `telea` needs none.
         model: `bundled`, a folder in diffusers' layout, a `.safetensors` file, a Hugging Face hub id, or a pipeline of
-            diffusers in memory; see `load_backbone`.
+            diffusers in memory; see `load_backbone`. `pipeline` takes a folder, a hub id, or a
+            `StableDiffusionInpaintPipeline`.
         device: Where to compute; the best there is by default.
         dtype: Of the network.
         region: The part (left, top, right, bottom) of the upright photo to work on; all of it by default.

@@ -79,7 +79,8 @@ class Place:
     def fine_mask(self, soft: torch.Tensor) -> np.ndarray:
         """A soft mask along the photo's edges, `(H, W)` uint8 at the photo's size: each pixel's share.
 
-        What the user excludes is 0, and so is what the model does not see; to both it fades.
+        What the user excludes is 0, and so is what the model does not see; to both it fades. What the user includes is
+        255, but where it fades.
         """
         geometry, region = self._view.geometry, self._region
         part = refine_mask(soft.cpu().numpy(), self._view.part, self._settings.refinement)
@@ -89,6 +90,8 @@ class Place:
         if region.exclude is not None:
             allowed &= ~geometry.crop(region.exclude)
         shares = soften(part & allowed, self._view.part, self._settings.feather)
+        if region.include is not None:  # however small, of which a matte leaves nothing
+            shares[geometry.crop(region.include) & allowed] = 255
         everywhere = geometry.paste(allowed, np.zeros(geometry.photo_size[::-1], bool))
         limit = feather_inside(everywhere, self._settings.feather * max(part.shape))
         return np.minimum(geometry.paste(shares, np.zeros_like(limit)), limit)

@@ -6,7 +6,6 @@ import base64
 import binascii
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from backbones.option import PICTURE, check_number, comparable, described
 from backbones.paths import expanded
 from backbones.photo import MAX_PIXELS
 from backbones.xmp import MOST_BYTES, read_text
-from editing.captions import check_caption
+from editing.captions import CONTROL, check_caption
 from editing.kind import policy_of
 from editing.plan import EditPlan
 from editing.settings import EditSettings, InversionSettings, split_settings
@@ -33,9 +32,7 @@ FORMAT = "edit-real recipe 1"
 MASKS = tuple(name for name, one in described(EditSettings).items() if one.kind is PICTURE)
 """The settings that are pictures."""
 
-DTYPES = ("float32", "bfloat16", "float16")
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # which no terminal should be sent
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def _checked(content: Any) -> dict[str, Any]:
     known = [one.name for one in fields(Recipe)]
     if unknown := sorted(set(given) - set(known)):
         raise EditRealError(f"the unknown part {unknown[0][:40]!r}")
-    if any(_CONTROL.search(text) for text in _texts(given)):
+    if any(CONTROL.search(text) for text in _texts(given)):
         raise EditRealError("control characters in its words")
     for name in ("caption", "new_caption"):
         check_caption(given[name], name.replace("_", " "))

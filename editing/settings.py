@@ -97,7 +97,7 @@ class EditSettings:
     reweight: Mapping[str, float] = option(
         {},
         help="words of the new caption and what their attention is multiplied by instead; at 0 nothing looks at the "
-        "word, below it turns round",
+        "word, and below 0 its attention acts in reverse",
         group="attention",
         kind=WEIGHTS,
     )
@@ -237,7 +237,7 @@ class EditSettings:
     )
     attempts: int = option(
         2,
-        help="how often the edit is made at most, each time with other settings, until its verdict is good or no "
+        help="how often the edit is made at most, each time with other settings, until it is not in doubt or no "
         "settings are left that may mend it; the best is taken",
         group="policy",
         least=1,

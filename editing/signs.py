@@ -15,7 +15,7 @@ from backbones.backbone import Backbone
 from backbones.pixels import to_pixels
 from backbones.text import Word
 from backbones.view import View
-from editing.align import Alignment, new_colors, new_words
+from editing.align import Alignment, changed_words, is_color, new_colors, new_words
 from editing.colors import color_named, share_of_color
 from editing.plan import EditPlan
 from editing.witness import gain, noise_errors
@@ -152,16 +152,27 @@ def of_the_color(alignment: Alignment, photo: np.ndarray, result: np.ndarray, ma
     """How many per cent of what was masked have a colour that the new caption brings.
 
     Returns:
-        `asked_color` in the result and `asked_color_before` in the photo; NaN where no colour is asked for, or nothing
-        is masked.
+        `asked_color` in the result and `asked_color_before` in the photo; NaN where no colour is asked for, nothing is
+        masked, or a colour only goes from one thing to another, since all of what is masked is looked at together.
     """
-    named = [color for word in new_colors(alignment) for part in word.key.split("-") if (color := color_named(part))]
+    named, old = ({color for word in words for color in _colors(word)} for words in _changed_colors(alignment))
     inside = np.flatnonzero(mask > 127)
-    if not named or not len(inside):
+    if not named or named & old or not len(inside):
         return {"asked_color": math.nan, "asked_color_before": math.nan}
     inside = inside[:: math.ceil(len(inside) / MOST_PIXELS)]
-    after, before = (100 * share_of_color(image.reshape(-1, 3)[inside], named) for image in (result, photo))
+    after, before = (100 * share_of_color(image.reshape(-1, 3)[inside], sorted(named)) for image in (result, photo))
     return {"asked_color": after, "asked_color_before": before}
+
+
+def _changed_colors(alignment: Alignment) -> tuple[list[Word], list[Word]]:
+    """The colours that the new caption brings, and those that the old one loses."""
+    source, gone = alignment.source, changed_words(alignment)[0]
+    return new_colors(alignment), [source.words[i] for i in gone if is_color(source, i)]
+
+
+def _colors(word: Word) -> list[str]:
+    """The basic colours that a word names, several of one with hyphens."""
+    return [color for part in word.key.split("-") if (color := color_named(part))]
 
 
 def of_the_detail(drawn: np.ndarray, source: np.ndarray, mask: np.ndarray) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from backbones.text import Caption
 from editing.align import Alignment, new_colors, new_words
+from editing.controls import PROMPT_TO_PROMPT
 from editing.trust import OF_THE_PLACE, TrustModel
 
 FAR_UNDER_CEILING = 3.0  # dB
@@ -92,6 +93,8 @@ def warn(
     held_back: bool = False,
     reweighted: bool = False,
     exact: bool = True,
+    control: str = "replace",
+    attempts: int = 1,
     model: TrustModel | None = None,
 ) -> list[str]:
     """Warnings in plain words; an empty list where nothing looks wrong.
@@ -104,6 +107,8 @@ def warn(
         held_back: Whether the user keeps anything from the edit, by words or a mask.
         reweighted: Whether the weight of a word is what was asked for.
         exact: Whether the source was replayed, so that how guided sampling does without that does not matter.
+        control: By which the edit was made, since some settings act with some controls alone.
+        attempts: How many were allowed.
         model: That weighs the signs, where there is one.
     """
     warnings = warn_of_captions([alignment.source, alignment.target], known_words)
@@ -126,11 +131,10 @@ def warn(
         )
     doubt = _doubt_of(metrics, model)
     if metrics["mask_share"] > 0 and metrics["change_inside"] < NO_CHANGE:
-        warnings.append(
-            "the edit changed almost nothing; lower cross_replace or self_replace, or reweight the new word"
-        )
+        warnings.append(f"the edit changed almost nothing; {_or(_freer(control))}")
     elif model is not None and doubt == "faint":
-        warnings.append(_said_of(model.measured(metrics), metrics, alignment))
+        further = ["allow attempts=3"] if control in PROMPT_TO_PROMPT and attempts < 3 else []
+        warnings.append(_said_of(model.measured(metrics), metrics, alignment, _stronger(control), further))
     elif doubt == "unsure" and not (local_blend and _is_wide(metrics)):  # else that was said
         warnings.append(
             f"the mask fits the words' map badly ({metrics['fits_map']:.0f} %), so it may miss something or take in "
@@ -187,25 +191,51 @@ def _is_doubtful(metrics: Mapping[str, float], model: TrustModel, least: float) 
     return metrics["mask_share"] > 0 and model.trust(metrics) < max(model.warn_below, least)
 
 
-def _said_of(parts: Mapping[str, float], metrics: Mapping[str, float], alignment: Alignment) -> str:
-    """What speaks most against a result in plain words, and what to try; `parts` are those of what was measured."""
+def _said_of(
+    parts: Mapping[str, float],
+    metrics: Mapping[str, float],
+    alignment: Alignment,
+    stronger: Sequence[str],
+    further: Sequence[str],
+) -> str:
+    """What speaks most against a result in plain words, and what to try.
+
+    Args:
+        parts: Of the trust, those of what was measured.
+        metrics: Of the edit.
+        alignment: Of the two captions.
+        stronger: What draws more of what was asked.
+        further: What else may help.
+    """
     parts = {name: part for name, part in parts.items() if name not in OF_THE_PLACE}
     text = " ".join(word.text for word in new_words(alignment)) or "what was asked"
     worst = min(parts, key=lambda name: parts[name])
     if parts[worst] >= 0:
-        return (
-            f"edits such as this one, to {text!r}, seldom come out with this model; look closely, or allow attempts=3"
-        )
+        tried = _or(["look closely", *further])
+        return f"edits such as this one, to {text!r}, seldom come out with this model; {tried}"
     if worst == "asked_color":
         colors = " ".join(word.text for word in new_colors(alignment))
-        return (
-            f"only {metrics[worst]:.0f} % of what was masked came out {colors}; raise emphasis or guidance_scale, or "
-            "lower self_replace"
-        )
-    return (
-        f"the model itself hardly sees {text!r} in the result; raise emphasis or guidance_scale, lower self_replace, "
-        "or allow attempts=3"
-    )
+        return f"only {metrics[worst]:.0f} % of what was masked came out {colors}; {_or([*stronger, *further])}"
+    return f"the model itself hardly sees {text!r} in the result; {_or([*stronger, *further])}"
+
+
+def _freer(control: str) -> list[str]:
+    """What lets an edit go further from the photo."""
+    if control in PROMPT_TO_PROMPT:
+        return ["lower cross_replace or self_replace", "reweight the new word"]
+    return _stronger(control)
+
+
+def _stronger(control: str) -> list[str]:
+    """What draws more of what was asked."""
+    if control in PROMPT_TO_PROMPT:
+        return ["raise emphasis or guidance_scale", "lower self_replace"]
+    return ["raise guidance_scale", "take control='replace'"]
+
+
+def _or(ways: Sequence[str]) -> str:
+    """Several things to try, the last after an "or"."""
+    return ", or ".join([", ".join(ways[:-1]), ways[-1]] if ways[1:] else ways)
 
 
 def _why_empty(alignment: Alignment, local_blend: bool, held_back: bool, reweighted: bool) -> str:

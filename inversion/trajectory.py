@@ -109,7 +109,9 @@ class Trajectory:
         tensors = {"latents": self.latents, "arrived": self.arrived}
         tensors |= {f"uncond.{name}": getattr(self.uncond, name) for name in _CONDITION}
         tensors |= {f"{_KEPT}{name}": tensor for name, tensor in self.kept.items()}
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None}
+        plain = {
+            name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items() if tensor is not None
+        }
         told = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         fields = {name: value for name, value in told.items() if name not in _TENSORS}
         fields["geometry"] = dataclasses.asdict(self.geometry)
@@ -138,7 +140,9 @@ class Trajectory:
             parts = {"latents": tensors["latents"], "uncond": uncond, "arrived": tensors.get("arrived"), "kept": kept}
             if fields.get("asked") is not None:
                 InversionSettings(**fields["asked"])  # read to see whether it can be
-            return cls(geometry=geometry, **parts, **fields)
+            trajectory = cls(geometry=geometry, **parts, **fields)
+            _check_whole(trajectory)
+            return trajectory
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EditRealError(
                 f"expected an inversion that this version of edit-real saved at {path}, got other fields ({error}); "
@@ -165,6 +169,21 @@ class Trajectory:
         return sorted(
             {round(step) for step in torch.linspace(start * last, last, number, dtype=torch.float64).tolist()}
         )
+
+
+def _check_whole(trajectory: Trajectory) -> None:
+    """Refuses tensors and fields that do not belong together."""
+    steps, latents, uncond = trajectory.steps, trajectory.latents, trajectory.uncond
+    left, top, right, bottom = trajectory.geometry.box
+    width, height = trajectory.geometry.photo_size
+    fits = {
+        "latents": latents.ndim == 4 and len(latents) == steps + 1,
+        "uncond": uncond.embeds is not None and len(uncond) == steps,
+        "first": 0 <= trajectory.first < steps,
+        "geometry": 0 <= left < right <= width and 0 <= top < bottom <= height,
+    }
+    if wrong := [name for name, fit in fits.items() if not fit]:
+        raise ValueError(f"{wrong[0]} of another size")
 
 
 def _check_format(found: str | None, path: str | Path) -> None:

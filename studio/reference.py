@@ -28,6 +28,9 @@ Every setting and every command. A setting has one name everywhere: `edit_real(.
 This page is made of the settings' own descriptions by `python -m studio.reference --write`.
 """
 
+NOTES = {"inpainting": "Of `inpaint_real`, in Python; on the command line `edit-real compare` has `--seed` alone."}
+"""What is to be known of a group of settings."""
+
 
 def page() -> str:
     """The reference page."""
@@ -53,7 +56,8 @@ def settings_section(group: str) -> str:
         (f"`{name}`", default_text(description, default), values_text(description), description.help)
         for name, (description, default) in settings.items()
     ]
-    lines = [f"### {group.capitalize()}\n", *table(("setting", "default", "values", "what it does"), rows)]
+    lines = [f"### {group.capitalize()}\n", *([NOTES[group], ""] if group in NOTES else [])]
+    lines += [*table(("setting", "default", "values", "what it does"), rows)]
     for name, (description, _) in settings.items():
         if explained := list(explain(description)):
             lines += ["", f"`{name}`:", "", *explained]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from hypothesis import settings
 from tokenizers import pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -22,7 +23,9 @@ MAX_LENGTH = 24
 
 
 def pytest_configure() -> None:
-    """Shares the cores out among the workers that `-n` started; each would take them all."""
+    """Shares the cores out among the workers that `-n` started, each would take them all; times no example."""
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     torch.set_num_threads(max(1, torch.get_num_threads() // workers))
 

@@ -29,3 +29,6 @@ CONTROLS: dict[str, MakeControl] = {
     "mutual": mutual,
     "plug_and_play": plug_and_play,
 }
+
+PROMPT_TO_PROMPT = ("replace", "refine")
+"""Those under which words have weights, and attention windows."""

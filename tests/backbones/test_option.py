@@ -20,6 +20,7 @@ from backbones.option import (
     described,
     option,
 )
+from backbones.photo import open_photo
 
 REGISTRY = {"round": abs, "square": abs}
 
@@ -155,6 +156,13 @@ def picture(level: int) -> Image.Image:
     return Image.new("L", (2, 3), level)
 
 
+def paletted(level: int) -> Image.Image:
+    """Of one colour, whose number in the palette is the same whatever it is."""
+    image = Image.new("P", (2, 3), 0)
+    image.putpalette([level] * 3)
+    return image
+
+
 @pytest.mark.parametrize(
     ("value", "same", "other"),
     [
@@ -165,6 +173,9 @@ def picture(level: int) -> Image.Image:
         (np.zeros(2, bool), np.zeros(2, bool), np.zeros(2, np.uint8)),
         ({"mask": np.zeros(3)}, {"mask": np.zeros(3)}, {"mask": np.ones(3)}),
         (picture(0), picture(0), picture(1)),
+        (paletted(0), paletted(0), paletted(255)),
+        (open_photo(np.zeros((16, 16))), open_photo(np.zeros((16, 16))), open_photo(np.ones((16, 16)))),
+        ({"a": 1}.keys(), {"a": 2}.keys(), {"b": 1}.keys()),
     ],
 )
 def test_values_compare_by_what_they_hold(value: object, same: object, other: object) -> None:

@@ -30,6 +30,11 @@ def test_words_stand_on_their_tokens(tokenizer: CLIPTokenizer) -> None:
         "a cat?!",
         "(a cat), a dog; 2024",
         "“a cat”,",
+        "a 'special' rose",
+        "a sign that says 'stop'",
+        "'tis a hat, 'm's and 'll",
+        "a ’red’ rose",
+        "the cats' hat",
     ],
 )
 def test_input_ids_are_the_tokenizers_own(tokenizer: CLIPTokenizer, text: str) -> None:
@@ -63,6 +68,18 @@ def test_a_caption_is_cut_at_a_word_and_keeps_its_end(tokenizer: CLIPTokenizer) 
 def test_find_is_every_occurrence(tokenizer: CLIPTokenizer, name: str, found: list[str]) -> None:
     caption = parse_caption(tokenizer, "a Rose, a red rose")
     assert [word.text for word in caption.find(name)] == found
+
+
+@pytest.mark.parametrize("name", ["stop", "'stop'", "STOP"])
+def test_a_quoted_word_is_found_without_its_quotes(tokenizer: CLIPTokenizer, name: str) -> None:
+    quoted = parse_caption(tokenizer, "a rose that says 'stop'")
+    assert [word.key for word in quoted.words] == ["a", "rose", "that", "says", "stop", "'"]
+    assert [word.text for word in quoted.find(name)] == ["'stop"]
+
+
+def test_letters_and_their_marks_may_be_typed_apart(tokenizer: CLIPTokenizer) -> None:
+    apart, composed = (parse_caption(tokenizer, text) for text in ("a cafe\u0301 rose", "a caf\u00e9 rose"))
+    assert apart == composed and apart.find("cafe\u0301") == composed.find("caf\u00e9")
 
 
 @pytest.mark.parametrize("name", ["tulip", "ros", "red tulip", "", " "])

@@ -6,7 +6,7 @@ from transformers import CLIPTokenizer
 
 from backbones.errors import EditRealError
 from backbones.text import parse_caption
-from editing.align import Alignment, align_captions, edited_words, only_colors_change, reweighted_words
+from editing.align import Alignment, align_captions, edited_words, new_words, only_colors_change, reweighted_words
 
 
 def align(tokenizer: CLIPTokenizer, source: str, target: str) -> Alignment:
@@ -148,6 +148,9 @@ def test_attention_is_handed_over_whole_or_not_at_all(tokenizer: CLIPTokenizer, 
             ["white", "rose", "red", "tulip"],
         ),
         ("a red rose with a vase", "a red rose without a vase", ["vase"], ["vase"]),
+        ("a cat with a hat", "a cat with no hat", ["hat"], ["hat"]),
+        ("a cat with no hat", "a cat with a hat", ["hat"], ["hat"]),
+        ("a cat with a hat", "a cat with his hat", ["hat"], ["hat"]),
         ("a cat on a blue chair", "a cat under a blue chair", ["chair"], ["chair"]),
         ("a red building", "a blue building", ["red", "building"], ["blue", "building"]),
         ("a woman smiling at the camera", "a woman frowning at the camera", ["smiling"], ["frowning"]),
@@ -172,6 +175,19 @@ def test_the_words_that_place_an_edit(
 ) -> None:
     found = edited_words(align(tokenizer, source, target))
     assert [[word.text for word in words] for words in found] == [source_words, target_words]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "new"),
+    [
+        ("a smiling cat", "a frowning cat", ["frowning"]),
+        ("a cat sitting", "a black cat sleeping", ["black", "sleeping"]),
+        ("a cat with a hat", "a cat with no hat", []),
+        ("a red rose", "the white roses", ["white", "roses"]),
+    ],
+)
+def test_the_words_that_a_new_caption_brings(tokenizer: CLIPTokenizer, source: str, target: str, new: list) -> None:
+    assert [word.text for word in new_words(align(tokenizer, source, target))] == new
 
 
 def test_a_caption_beyond_the_tokens_is_cut_at_a_word(tokenizer: CLIPTokenizer) -> None:

@@ -102,6 +102,15 @@ def test_an_edit_that_is_not_warned_of_may_be_in_doubt(backbone: Backbone, made:
     assert len(asked) == 1 and result.trust == 0.7
 
 
+@pytest.mark.parametrize(("change", "closer"), [({"mask_threshold": 0.65}, 0.0), ({"emphasis": 3.0}, 0.5)])
+def test_another_threshold_chooses_no_other_part_of_the_photo(
+    backbone: Backbone, made: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], closer: float
+) -> None:
+    monkeypatch.setattr(attempts, "NEXT", {"faint": {"default": (change,)}})
+    _, asked = made(backbone, [(0.1, "faint")] * 2, attempts=2)
+    assert [one.closer for one in asked] == [EditSettings.closer, closer] and EditSettings.closer == 0.5
+
+
 def test_what_no_setting_mends_is_not_tried_again(backbone: Backbone, made: Callable[..., Any]) -> None:
     result, asked = made(backbone, [(0.6, "unsure")], attempts=5)
     assert len(asked) == 1 and result.trouble == "unsure"

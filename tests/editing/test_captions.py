@@ -21,7 +21,7 @@ def test_a_caption_is_text(text: object) -> None:
         check_caption(text)
 
 
-@pytest.mark.parametrize("text", ["a", " a rose ", "薔薇", "…"])
+@pytest.mark.parametrize("text", ["a", " a rose ", "薔薇", "3"])
 def test_a_caption_that_says_something_passes(text: str) -> None:
     check_caption(text)
     check_captions([text, text])

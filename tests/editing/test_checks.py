@@ -31,6 +31,12 @@ def test_what_fits_passes(photo: Photo) -> None:
         ({"region": (0, 0, 49, 40)}, "region"),
         ({"settings": EditSettings(include_mask=np.ones((48, 40), bool))}, "expected include_mask of the photo's size"),
         ({"settings": EditSettings(exclude_mask="no such file.png")}, "as exclude_mask"),
+        (
+            {"region": (0, 0, 20, 40), "settings": EditSettings(include_mask=np.arange(48) + np.zeros((40, 1)) > 30)},
+            r"include_mask with white pixels in the region \(0, 0, 20, 40\)",
+        ),
+        ({"caption": "a rose\r"}, "expected a caption without control characters"),
+        ({"caption": "!!!"}, "expected a caption of a few words"),
     ],
 )
 def test_what_does_not_is_refused(photo: Photo, request_: dict[str, Any], sentence: str) -> None:

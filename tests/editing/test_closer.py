@@ -18,7 +18,7 @@ from sklearn.datasets import load_sample_image
 
 from backbones.backbone import Backbone
 from backbones.photo import open_photo
-from editing.closer import GRID, MARGIN, PARTS_KEPT, ROWS_KEPT, look_closer, part_round
+from editing.closer import GRID, MARGIN, PARTS_KEPT, ROWS_KEPT, look_closer, look_from_afar, part_round
 from editing.compare import compare_with_inpainting
 from editing.edit import edit_real
 from editing.editor import Editor
@@ -26,7 +26,7 @@ from editing.inpaint import inpaint_photo
 from editing.plan import EditPlan, plan_edit
 from editing.recipe import read_recipe
 from editing.settings import EditSettings
-from editing.source import Drawn, Look, Source, draw_unedited
+from editing.source import Drawn, Look, Source, draw_unedited, look_at_source
 from editing.views import look_again
 from inversion.progress import Callback, Progress
 from masks.aggregate import AttentionMaps
@@ -156,6 +156,12 @@ class TestPart:
         assert again.source.rows is not None and again.source.maps is first.source.maps
         look.source.without_any_rows()
         assert all(part.source.rows is None for part in look.source.parts.values())
+
+    def test_leaves_what_was_kept_of_the_whole_photo(self, backbone: Backbone) -> None:
+        plan, look = look_of(backbone, (256, 256), SMALL)
+        known = look_at_source(backbone, look.trajectory, [plan], look.source)
+        whole, [(part, _)] = look_from_afar(backbone, look.trajectory, look.view, [plan], known)
+        assert part is not None and known.rows is not None and whole.source.rows is known.rows
 
     def test_is_inverted_in_as_many_steps_whatever_is_the_default_by_then(self, backbone: Backbone) -> None:
         plan, look = look_of(backbone, (256, 256), SMALL)

@@ -20,6 +20,7 @@ from editing.inpaint import (
     inpaint_real,
     inpaint_telea,
 )
+from tests.editing.edits import half
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 
@@ -214,6 +215,18 @@ def test_a_pipeline_that_cannot_be_loaded_is_one_sentence(inpainting_folder: Pat
     with pytest.raises(EditRealError, match="pipeline") as caught:
         load_inpainting(folder, "cpu")
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipeline_in_memory_inpaints(inpainting_folder: Path) -> None:
+    mask = half(48, 40, left=True)
+    pipeline = load_inpainting(inpainting_folder, "cpu")
+    options = {"method": "pipeline", "steps": 2, "device": "cpu"}
+    from_memory, from_folder = (
+        inpaint_real(picture(), CAPTION, mask, model=model, **options) for model in (pipeline, inpainting_folder)
+    )
+    assert from_memory.image.tobytes() == from_folder.image.tobytes()
+    with pytest.raises(EditRealError, match="StableDiffusionInpaintPipeline to inpaint with, got dict"):
+        inpaint_real(picture(), CAPTION, mask, model={}, **options)
 
 
 def test_an_inpainting_model_does_not_edit(inpainting_folder: Path) -> None:

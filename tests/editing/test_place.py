@@ -1,5 +1,6 @@
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from editing.place import Place
 from editing.plan import EditPlan, plan_edit
 from editing.settings import EditSettings
 from masks.aggregate import AttentionMaps
+from tests.editing.edits import picture
 
 pytestmark = pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
 
@@ -91,6 +93,21 @@ def test_the_blend_begins_after_a_share_of_the_steps(
     blended = [not place.blend(latents, source, maps_of(edit), step).all() for step in range(10)]
     assert blended.index(True) == first if first is not None else not any(blended)
     assert blended == sorted(blended), "once begun it goes on"
+
+
+@pytest.mark.parametrize("side", [1, 4, 32])
+def test_what_the_user_includes_is_edited_whole_however_large_the_photo(backbone: Backbone, side: int) -> None:
+    photo, geometry = open_photo(picture(900, 1200)), plan_geometry((1200, 900), SIDE, 8)
+    large = View(photo, geometry, to_pixels(photo, geometry), torch.zeros(1, 4, 12, CELLS))
+    include, exclude = np.zeros((900, 1200), bool), np.zeros((900, 1200), bool)
+    include[700 : 700 + side, 1000 : 1000 + side] = True
+    exclude[702, 1002] = True
+    settings = EditSettings(include_mask=include, exclude_mask=exclude, refinement="plain")
+    edit = plan_edit(backbone, "a photo of a rose", "a photo of a cat", (1200, 900), settings, steps=10)
+    place = Place(edit, maps_of(edit), large)
+    fine = place.fine_mask(place.soft_mask())
+    far = cv2.dilate(exclude.astype(np.uint8), np.ones((17, 17))) == 0  # to what is excluded it fades
+    assert (fine[include & far] == 255).all() and (fine[include & ~exclude] > 0).all() and fine[702, 1002] == 0
 
 
 @pytest.mark.parametrize("share", [0.2, 1.0])

@@ -177,6 +177,21 @@ def test_a_generated_picture_has_its_seed(editor: Editor, tmp_path: Path) -> Non
     assert Recipe.from_json(recipe.to_json()) == recipe
 
 
+@one_model
+def test_a_generated_picture_is_saved_with_its_way(editor: Editor, tmp_path: Path) -> None:
+    trajectory, photo = editor.generate(CAPTION, seed=7, steps=2)
+    trajectory.save(tmp_path / "rose.safetensors")
+    again = editor.edit(Trajectory.load(tmp_path / "rose.safetensors"), NEW, photo=photo, attempts=1)
+    assert again.image.tobytes() == editor.edit(trajectory, NEW, attempts=1).image.tobytes()
+
+
+@one_model
+@pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 2**64}, {"inversion": "edict"}, {"max_inner_steps": 9}])
+def test_what_cannot_be_asked_of_a_generated_picture(editor: Editor, options: dict[str, Any]) -> None:
+    with pytest.raises(EditRealError, match=f"expected.*{next(iter(options))}"):
+        editor.generate(CAPTION, steps=2, **options)
+
+
 @pytest.mark.parametrize("name", ["other.txt", "missing.png", "plain.png"])
 def test_files_without_a_recipe(name: str, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("notes")

@@ -80,6 +80,8 @@ def test_the_asked_colour_is_counted_where_the_mask_is(tokenizer: CLIPTokenizer)
     result[:, :8] = white[:, :8]
     found = of_the_color(align(tokenizer, "a red rose", "a white rose"), red, result, mask)
     assert found == {"asked_color": 50, "asked_color_before": 0}
+    exchanged = align(tokenizer, "a red rose and a white tulip", "a white rose and a red tulip")
+    assert all(math.isnan(value) for value in of_the_color(exchanged, red, red, mask).values()), "it has both already"
     thing = align(tokenizer, "a red rose", "a red cat")
     assert all(math.isnan(value) for value in of_the_color(thing, red, result, mask).values())
 

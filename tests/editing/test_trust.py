@@ -172,6 +172,19 @@ def test_the_warning_names_the_sign_and_a_remedy(backbone: Backbone, sign: str, 
     assert said in warning and any(remedy in warning for remedy in ("raise", "look closely", "paint"))
 
 
+@pytest.mark.parametrize("said", [{"asked_color": 12.0}, {"asked_color": 91.0, "change_inside": 0.2}])
+@pytest.mark.parametrize(("control", "attempts"), [("replace", 1), ("refine", 3), ("mutual", 1), ("plug_and_play", 5)])
+def test_only_what_acts_under_the_control_is_advised(
+    backbone: Backbone, said: dict[str, float], control: str, attempts: int
+) -> None:
+    alignment = align_captions(backbone.parse("a red rose"), backbone.parse("a white rose"))
+    (warning,) = warn(FINE | said, alignment, None, control=control, attempts=attempts, model=MODEL)
+    acts = control in ("replace", "refine")
+    assert any(name in warning for name in ("emphasis", "cross_replace")) == ("self_replace" in warning) == acts
+    assert ("take control='replace'" in warning) == (not acts)
+    assert ("attempts=3" in warning) == (acts and attempts < 3 and "change_inside" not in said)
+
+
 def test_a_mask_far_beyond_its_map_is_warned_of(backbone: Backbone) -> None:
     alignment = align_captions(backbone.parse("a rose"), backbone.parse("a cat"))
     (warning,) = warn(FINE | {"beyond_map": 1.5}, alignment, None)

@@ -282,6 +282,18 @@ def test_a_trajectory_by_a_method_of_another_version_is_refused(backbone: Backbo
     check_kept(replace(trajectory, method=GENERATED))
 
 
+@pytest.mark.parametrize("wrong", ["uncond", "latents", "first", "geometry"])
+def test_a_trajectory_that_does_not_fit_itself_is_refused(
+    backbone: Backbone, view: View, tmp_path: Path, wrong: str
+) -> None:
+    whole = invert(backbone, view, CAPTION, InversionSettings(inversion="direct", steps=2))
+    beyond = replace(whole.geometry, box=(0, 0, view.geometry.photo_size[0] + 1, 16))
+    parts = {"uncond": whole.uncond[:1], "latents": whole.latents[1:], "first": 2, "geometry": beyond}
+    replace(whole, **{wrong: parts[wrong]}).save(tmp_path / "rose.safetensors")
+    with pytest.raises(EditRealError, match=f"{wrong} of another size"):
+        Trajectory.load(tmp_path / "rose.safetensors")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a tensor", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_a_damaged_trajectory_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.safetensors"

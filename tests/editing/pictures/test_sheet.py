@@ -35,6 +35,12 @@ def test_a_strip_is_one_row() -> None:
     assert np.ptp([y for _, y in middles]) < 2
 
 
+@pytest.mark.parametrize("word", ["$5", "$5% {bill", "\\frac"])
+def test_what_matplotlib_reads_as_a_formula_is_written_as_it_is(word: str) -> None:
+    sheet = draw_sheet([(f"“{word}$”", Image.new("RGB", (64, 64)))], f"a {word} → a {word}", [f"a {word} or {word}"])
+    assert sheet.width > 64
+
+
 def test_titles_and_notes_are_written_beside_the_panels() -> None:
     def ink(sheet: Image.Image, rows: slice) -> int:
         return int((np.asarray(sheet)[rows].max(-1) < 100).sum())
