@@ -31,6 +31,8 @@ def test_every_prototype_has_its_own_name(name: str) -> None:
         ((100, 40, 140), "purple"),
         ((60, 120, 40), "green"),
         ((170, 235, 25), "green"),  # lime
+        ((180, 210, 185), "green"),  # mint
+        ((215, 225, 215), "white"),
         ((40, 60, 160), "blue"),
         ((100, 60, 30), "brown"),
         ((245, 245, 245), "white"),
