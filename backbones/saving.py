@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -77,7 +78,13 @@ def written_whole(
 
 
 def save_photo(
-    image: Image.Image, path: str | Path, like: Photo, *, overwrite: bool = False, note: str | None = None
+    image: Image.Image,
+    path: str | Path,
+    like: Photo,
+    *,
+    overwrite: bool = False,
+    note: str | None = None,
+    tell: Callable[[str], object] | None = None,
 ) -> None:
     """Write an edited photo with the EXIF and colour profile of the photo it came from, whole or not at all.
 
@@ -85,11 +92,12 @@ def save_photo(
     everywhere: pixels outside an edit's mask are bit-identical to the photo's in the lossless formats only.
 
     Args:
-        image: RGB or RGBA. JPEG holds no transparency, so RGBA is put on white there, with a warning.
+        image: RGB or RGBA. JPEG holds no transparency, so RGBA is put on white there, which is told.
         path: Where to; the folder must exist.
         like: The photo that was edited.
         overwrite: Whether an existing file may be replaced, the photo's own included.
-        note: A text to keep inside the file, see `xmp`; where the format has no room for it, a warning says so.
+        note: A text to keep inside the file, see `xmp`; where the format has no room for it, that is told.
+        tell: Takes a sentence on what the file does not keep; None warns of it.
 
     Raises:
         EditRealError: The format is unknown, the file exists, or it cannot be written.
@@ -99,6 +107,7 @@ def save_photo(
     target = Path(path)
     check_target(target, like, overwrite=overwrite)
     pil_format = _save_format(target)
+    tell = tell or partial(warnings.warn, stacklevel=4)
     options = dict(_SAVE_OPTIONS[pil_format])
     if like.exif is not None:
         options["exif"] = like.exif
@@ -107,8 +116,8 @@ def save_photo(
     if like.icc_profile is not None:
         options["icc_profile"] = like.icc_profile
     if note is not None:
-        options |= _note_options(note, pil_format, like.exif)
-    plain = _on_white(image) if pil_format == "JPEG" and image.mode == "RGBA" else image.copy()
+        options |= _note_options(note, pil_format, like.exif, tell)
+    plain = _on_white(image, tell) if pil_format == "JPEG" and image.mode == "RGBA" else image.copy()
     plain.info = {}  # Pillow would write some of it beside what is asked for
     remedy = f"try another folder, or another format than {pil_format}"
     with written_whole(target, failures=(ValueError, RuntimeError), remedy=remedy) as draft, draft.open("wb") as file:
@@ -160,7 +169,7 @@ def check_folder(folder: Path, photo: Photo, *, overwrite: bool) -> None:
     try:
         if folder.exists() and not folder.is_dir():
             raise EditRealError(f"expected a folder to write to, but {folder} is a file; choose another name")
-        if photo.path is not None and photo.path.parent.resolve() == folder.resolve():
+        if photo.path is not None and os.path.realpath(photo.path.parent) == os.path.realpath(folder):
             raise EditRealError(f"expected a folder of its own, but {folder} is the photo's; choose another")
         if not overwrite and folder.is_dir() and any(folder.iterdir()):
             raise EditRealError(
@@ -199,19 +208,19 @@ def _save_format(target: Path) -> str:
     return pil_format
 
 
-def _note_options(note: str, pil_format: str, exif: bytes | None) -> dict[str, Any]:
-    """What writes the note; nothing, with a warning, where there is no room for it."""
+def _note_options(note: str, pil_format: str, exif: bytes | None, tell: Callable[[str], object]) -> dict[str, Any]:
+    """What writes the note; nothing where there is no room for it, which is told."""
     try:
         return save_options(as_packet(note), pil_format, exif)
     except EditRealError as error:
-        warnings.warn(f"The recipe is not kept in the file: {error}; save as PNG to keep it.", stacklevel=4)
+        tell(f"The recipe is not kept in the file: {error}; save as PNG to keep it.")
         return {}
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _on_white(image: Image.Image, tell: Callable[[str], object]) -> Image.Image:
     alpha = image.getchannel("A")
     if alpha.getextrema() != (255, 255):
-        warnings.warn("JPEG holds no transparency, so the image is put on white; save as PNG to keep it.", stacklevel=3)
+        tell("JPEG holds no transparency, so the image is put on white; save as PNG to keep it.")
     white = Image.new("RGB", image.size, "white")
     white.paste(image.convert("RGB"), mask=alpha)
     return white

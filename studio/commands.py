@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from huggingface_hub.utils import disable_progress_bars
 
 from backbones.errors import EditRealError
 from backbones.loading import find_device, load_backbone
+from backbones.paths import expanded
 from backbones.photo import Photo, open_photo
 from backbones.saving import check_folder, check_target, make_folder, write_picture
 from editing.checks import check_request
@@ -51,7 +54,18 @@ SavedTrajectory = Annotated[Path | None, typer.Option(help="a saved inversion of
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
 
 
-@commands.command()
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Registers a command; its paths have the folder that `~` stands for, where no shell has put it in."""
+
+    @commands.command()
+    @wraps(function)
+    def run(**given: Any) -> None:
+        function(**{name: expanded(value) if isinstance(value, Path) else value for name, value in given.items()})
+
+    return run
+
+
+@command
 @spread_settings
 def edit(
     context: typer.Context,
@@ -85,7 +99,7 @@ def edit(
     report(result, out)
 
 
-@commands.command()
+@command
 @spread_settings
 def invert(
     photo: PhotoFile,
@@ -108,7 +122,7 @@ def invert(
     typer.echo(f"wrote {out}")
 
 
-@commands.command()
+@command
 def attention(
     photo: PhotoFile,
     caption: CaptionText,
@@ -132,7 +146,7 @@ def attention(
     typer.echo(f"wrote {out}")
 
 
-@commands.command()
+@command
 def features(
     photo: PhotoFile,
     caption: CaptionText,
@@ -159,7 +173,7 @@ def features(
     typer.echo(f"wrote {out}")
 
 
-@commands.command()
+@command
 @spread_settings
 def mask(
     context: typer.Context,
@@ -194,7 +208,7 @@ def mask(
     report_mask(found, out)
 
 
-@commands.command()
+@command
 @spread_settings
 def compare(
     photo: PhotoFile,
@@ -245,7 +259,7 @@ def compare(
         typer.echo(f"warning: {warning}", err=True)
 
 
-@commands.command()
+@command
 def propose(
     photo: PhotoFile,
     model: Model = "bundled",
@@ -266,7 +280,7 @@ def propose(
         typer.echo(found.caption)
 
 
-@commands.command()
+@command
 def recall(
     file: Annotated[Path, typer.Argument(help="the picture; it is only read")],
     masks: Annotated[Path | None, typer.Option(help="a folder: also write the masks that the edit was given")] = None,
@@ -284,7 +298,7 @@ def recall(
         typer.echo(f"\n{name}:\n\n{text(recipe, out=out, masks=folder)}")
 
 
-@commands.command()
+@command
 @spread_settings
 def batch(
     jobs: Annotated[Path, typer.Argument(help="a .csv or .jsonl file of jobs, or a folder of photos")],
@@ -294,7 +308,7 @@ def batch(
     *,
     caption: Annotated[str | None, typer.Option(help="what the photos show, where a row does not say")] = None,
     new_caption: Annotated[str | None, typer.Option(help="what they should show, where a row does not say")] = None,
-    check: Annotated[bool, typer.Option("--check", help="only say what is wrong with the rows, all of it")] = False,
+    check: Annotated[bool, typer.Option("--check", help="only list the rows that have a fault")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="also try again what failed before")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="processes; one for each graphics card, or for each core of a CPU")
@@ -327,7 +341,7 @@ def batch(
     raise typer.Exit(check_jobs(request) if check else do_jobs(request))
 
 
-@commands.command()
+@command
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="the folder to write to")] = Path("out/demo"),
     steps: option_of(InversionSettings, "steps") = InversionSettings.steps,  # type: ignore[valid-type]
@@ -354,7 +368,7 @@ def demo(
             report(result, target)
 
 
-@commands.command()
+@command
 def web(
     model: Annotated[
         list[str] | None, typer.Option(help="'bundled', a folder or a hub id; repeatable, the first is the default")
@@ -377,7 +391,7 @@ def web(
     serve(model or ["bundled"], check_door(host, port, password, no_password=no_password), open_browser=open_browser)
 
 
-@commands.command()
+@command
 def models() -> None:
     """Say which models there are and what the bundled one knows."""
     from backbones.families import FAMILIES

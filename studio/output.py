@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def check_targets(targets: Iterable[Path | None], photo: Photo, *, overwrite: bo
     given = [target for target in targets if target]
     for target in given:
         check_target(target, photo, overwrite=overwrite)
-    twice = [target for target in given if [other.resolve() for other in given].count(target.resolve()) > 1]
+    real = [os.path.realpath(target) for target in given]  # which says nothing of a link that leads to itself
+    twice = [target for target, place in zip(given, real, strict=True) if real.count(place) > 1]
     if twice:
         raise EditRealError(f"expected a file of its own for each picture, got {twice[0]} more than once; rename one")
 

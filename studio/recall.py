@@ -15,6 +15,9 @@ from editing.recipe import Recipe
 from editing.settings import EditSettings, InversionSettings
 from studio.options import typed_option
 
+SOMEWHERE = "PATH/TO/"
+"""Before the name of a model's folder or file, of which a recipe has no more."""
+
 
 def describe(recipe: Recipe) -> str:
     """A recipe in lines that people read."""
@@ -49,7 +52,7 @@ def command_line(recipe: Recipe, photo: str = "photo.jpg", out: str = "edit.png"
         return "# a generated picture has no photo to name; use the Python"
     options = ["-o", out]
     if recipe.model != "bundled":
-        options += ["--model", recipe.model]
+        options += ["--model", _model(recipe)]
     if recipe.dtype is not None:
         options += ["--dtype", recipe.dtype]
     if recipe.region is not None:
@@ -60,7 +63,8 @@ def command_line(recipe: Recipe, photo: str = "photo.jpg", out: str = "edit.png"
     words = [photo, recipe.caption, recipe.new_caption]
     # What begins with a dash would be taken for an option before "--".
     dashed = any(word.startswith("-") for word in words)
-    return shlex.join(["edit-real", "edit", *([*options, "--", *words] if dashed else [*words, *options])])
+    line = shlex.join(["edit-real", "edit", *([*options, "--", *words] if dashed else [*words, *options])])
+    return "\n".join([*_note(recipe), line])
 
 
 def python_code(recipe: Recipe, photo: str = "photo.jpg", out: str = "edit.png", masks: Path = Path()) -> str:
@@ -68,7 +72,7 @@ def python_code(recipe: Recipe, photo: str = "photo.jpg", out: str = "edit.png",
     function = "edit_real" if recipe.seed is None else "edit_generated"
     named: dict[str, Any] = {} if recipe.seed is None else {"seed": recipe.seed}
     if recipe.model != "bundled":
-        named["model"] = recipe.model
+        named["model"] = _model(recipe)
     if recipe.region is not None:
         named["region"] = recipe.region
     named |= {**recipe.settings, **_mask_files(recipe, masks)}
@@ -78,6 +82,7 @@ def python_code(recipe: Recipe, photo: str = "photo.jpg", out: str = "edit.png",
     given += [] if recipe.dtype is None else [f"dtype=torch.{recipe.dtype}"]
     return "\n".join(
         [
+            *_note(recipe),
             *([] if recipe.dtype is None else ["import torch", ""]),
             f"from editing import {function}",
             "",
@@ -87,6 +92,17 @@ def python_code(recipe: Recipe, photo: str = "photo.jpg", out: str = "edit.png",
             f"result.save({out!r})",
         ]
     )
+
+
+def _model(recipe: Recipe) -> str:
+    """What is typed for the model; a hub id has a slash, and stays."""
+    return recipe.model if recipe.model == "bundled" or "/" in recipe.model else SOMEWHERE + recipe.model
+
+
+def _note(recipe: Recipe) -> list[str]:
+    """A comment, in either language, where a path is to be put in."""
+    name, typed = recipe.model, _model(recipe)
+    return [] if typed == name else [f"# the model was a folder or a file called {name!r}; put its path for {typed!r}"]
 
 
 def write_masks(recipe: Recipe, folder: Path, *, overwrite: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,12 @@ SEPARATOR = ";"
 
 DESCRIBED = {**described(InversionSettings), **described(EditSettings)}
 DEFAULTS = {**vars(InversionSettings()), **vars(EditSettings())}
+WITH_COMMAS = ("window", "windows", "weights")
+"""Kinds beside numbers that hold some, after the last `=`."""
+
+GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([.,]\d{3})+")
+"""Thousands set apart, or a fraction of zeros: which, only the user knows."""
+
 SWITCHES = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -35,8 +42,10 @@ def read_cell(name: str, text: str) -> Any:
     if reader.read is None:
         return text
     several = reader.type == list[str]
-    parts = [part.strip() for part in text.split(SEPARATOR) if part.strip()]
-    return reader.read(parts if several else text, DEFAULTS[name])
+    parts = [part.strip() for part in text.split(SEPARATOR) if part.strip()] if several else [text]
+    if kind in WITH_COMMAS:
+        parts = [_with_points(part) for part in parts]
+    return reader.read(parts if several else parts[0], DEFAULTS[name])
 
 
 def read_value(name: str, value: Any) -> Any:
@@ -70,14 +79,23 @@ def _window(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _with_points(text: str) -> str:
+    """Spreadsheets write 0,5 in half of the world."""
+    word, sign, number = text.rpartition("=")
+    return word + sign + number.replace(",", ".")
+
+
 def _number(name: str, text: str) -> float:
     try:
-        return float(text.replace(",", "."))  # spreadsheets write 0,5 in half of the world
+        return float(_with_points(text))
     except ValueError as error:
         raise EditRealError(f"expected {name} as a number, got {text!r}") from error
 
 
 def _whole(name: str, text: str) -> int:
+    if GROUPED.fullmatch(text):
+        plain = re.sub("[.,]", "", text)
+        raise EditRealError(f"expected {name} as a whole number, got {text!r}; write {plain} without a separator")
     number = _number(name, text)
     if not number.is_integer():
         raise EditRealError(f"expected {name} as a whole number, got {text!r}")

@@ -25,22 +25,20 @@ def find_faults(jobs: Jobs, load_editor: Callable[[], Editor]) -> list[Fault]:
     """
     look = cache(_look)
     faults = {fault.row: fault for fault in jobs.faults}
-    for row, shown, reason in _refused(jobs, lambda job: _check_alone(job, look)):
-        faults[row] = Fault(row, shown, reason)
+    faults |= {fault.row: fault for fault in _refused(jobs, lambda job: _check_alone(job, look))}
     sound = Jobs(tuple(job for job in jobs.jobs if job.row not in faults), ())
     if sound.jobs:
         editor = load_editor()
-        for row, shown, reason in _refused(sound, lambda job: _check_words(job, editor)):
-            faults[row] = Fault(row, shown, reason)
+        faults |= {fault.row: fault for fault in _refused(sound, lambda job: _check_words(job, editor))}
     return [faults[row] for row in sorted(faults)]
 
 
-def _refused(jobs: Jobs, check: Callable[[Job], None]) -> Iterator[tuple[int, str, str]]:
+def _refused(jobs: Jobs, check: Callable[[Job], None]) -> Iterator[Fault]:
     for job in jobs.jobs:
         try:
             check(job)
         except EditRealError as error:
-            yield job.row, job.shown, str(error)
+            yield Fault(job.row, job.shown, str(error), job.name)
 
 
 def _look(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from studio.batch.engines import ENGINES, Machines
 from studio.batch.jobs import Defaults, Jobs, read_jobs
 from studio.batch.outcome import StoppedError
 from studio.batch.run import run_batch
+from studio.batch.store import folder_of
 from studio.batch.work import Setup
 from studio.output import announce, read_dtype
 
@@ -46,7 +48,11 @@ class Request:
 
 def check_jobs(request: Request) -> int:
     """Says all that is wrong with the rows; the exit status is 1 where there is anything."""
-    jobs, setup = read_jobs(request.jobs, request.defaults), request.setup
+    setup = request.setup
+    _check(request)
+    jobs = read_jobs(request.jobs, request.defaults)
+    if setup.out:
+        _check_out(setup.out, jobs)
     place, number_format = find_device(setup.device), read_dtype(setup.dtype)
     faults = find_faults(jobs, lambda: Editor(announce(load_backbone(setup.model, place, number_format))))
     for fault in faults:
@@ -61,6 +67,8 @@ def do_jobs(request: Request) -> int:
     """Runs the batch; the exit status is 1 where rows failed, and `INTERRUPTED` where the user ended it."""
     setup, machines = request.setup, request.machines
     _check(request)
+    if not setup.out:
+        raise EditRealError("expected a folder for the results, as -o FOLDER, got none")
     jobs = read_jobs(request.jobs, request.defaults)
     _check_out(setup.out, jobs)
     try:
@@ -87,8 +95,6 @@ def _check(request: Request) -> None:
     setup = request.setup
     find_device(setup.device)
     read_dtype(setup.dtype)
-    if not setup.out:
-        raise EditRealError("expected a folder for the results, as -o FOLDER, got none")
     if setup.suffix not in SUFFIXES:
         raise EditRealError(
             f"expected an image format among {', '.join(s[1:] for s in SUFFIXES)}, got {setup.suffix[1:]!r}"
@@ -101,5 +107,6 @@ def _check(request: Request) -> None:
 
 def _check_out(out: str, jobs: Jobs) -> None:
     """Nothing is written beside a photo."""
-    if "://" not in out and Path(out).resolve() in {job.photo.parent.resolve() for job in jobs.jobs}:
+    folder = folder_of(out)
+    if folder is not None and os.path.realpath(folder) in {os.path.realpath(job.photo.parent) for job in jobs.jobs}:
         raise EditRealError(f"expected a folder of its own for the results, but {out} holds photos; choose another")

@@ -7,7 +7,7 @@ import io
 import json
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ OWN_COLUMNS = ("photo", "caption", "new_caption", "region", "name")
 OF_INVERSION = tuple(one.name for one in fields(InversionSettings))
 OF_EDIT = tuple(one.name for one in fields(EditSettings))
 COLUMNS = (*OWN_COLUMNS, *OF_INVERSION, *OF_EDIT)
+MASKS = ("include_mask", "exclude_mask")
 OF_THE_RUN = ("model", "device", "dtype")
 
 Region = tuple[int, int, int, int]
@@ -70,11 +71,13 @@ class Fault:
         row: See `Job`.
         shown: The photo's path as it was given, as far as the row has one.
         reason: One sentence.
+        name: See `Job`, as far as the row has one.
     """
 
     row: int
     shown: str
     reason: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,19 @@ class Defaults:
     settings: EditSettings = field(default_factory=EditSettings)
 
 
-Row = tuple[int, dict[str, Any] | EditRealError]
-"""A row's number, and its values by column or what is wrong with it."""
+@dataclass(frozen=True)
+class Row:
+    """A row as it was read.
+
+    Attributes:
+        number: See `Job`.
+        values: By column; just as they are written where they cannot be read.
+        error: What is wrong with it.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+    error: EditRealError | None = None
 
 
 def read_jobs(path: Path, defaults: Defaults | None = None) -> Jobs:
@@ -113,26 +127,24 @@ def read_jobs(path: Path, defaults: Defaults | None = None) -> Jobs:
     Raises:
         EditRealError: There is nothing there, the file cannot be taken apart into rows, or it has unknown columns.
     """
-    defaults = defaults or Defaults()
+    defaults = _from_anywhere(defaults or Defaults())
     rows, home = _rows_of(path), path if path.is_dir() else path.parent
     jobs: list[Job] = []
     faults: list[Fault] = []
     first: dict[tuple[Any, ...], int] = {}
-    for number, values in rows:
+    for row in rows:
         try:
-            if isinstance(values, EditRealError):
-                raise values
-            job = _to_job(number, values, home.absolute(), defaults)
+            job = _to_job(row, home.absolute(), defaults)
             if job.asks in first:
                 raise EditRealError(
                     f"expected a row of its own, got one that asks what row {first[job.asks]} does; leave it out, "
                     "since that row's result serves both"
                 )
         except EditRealError as error:
-            shown = "" if isinstance(values, EditRealError) else str(values.get("photo", ""))
-            faults.append(Fault(number, shown, str(error)))
+            shown, name = (str(row.values.get(column) or "") for column in ("photo", "name"))
+            faults.append(Fault(row.number, shown, str(error), name))
         else:
-            first[job.asks] = number
+            first[job.asks] = row.number
             jobs.append(job)
     if not jobs and not faults:
         raise EditRealError(f"expected at least one job, got none in {path}")
@@ -162,40 +174,43 @@ def _rows_of(path: Path) -> Iterator[Row]:
 
 def _read_folder(folder: Path) -> Iterator[Row]:
     names = sorted(one.name for one in folder.iterdir() if one.suffix.lower() in PHOTO_ENDINGS and one.is_file())
-    yield from ((number, {"photo": name}) for number, name in enumerate((n for n in names if n[0] != "."), start=1))
+    yield from (Row(number, {"photo": name}) for number, name in enumerate((n for n in names if n[0] != "."), start=1))
 
 
 def _read_csv(text: str) -> Iterator[Row]:
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns = [name.strip() for name in next(table, [])]
+    columns = _without_empty_end([name.strip() for name in next(table, [])])
     _check_columns(columns)
     for number, cells in enumerate(table, start=2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) > len(columns):
-            yield (
-                number,
-                EditRealError(f"expected {len(columns)} cells, got {len(cells)}; quote those that hold {delimiter!r}"),
-            )
-        elif bad := [cell for cell in cells if not _is_text(cell)]:
-            yield number, _not_utf8(bad[0])
-        else:
-            yield number, _read_cells(dict(zip(columns, cells, strict=False)))
+        if filled := _without_empty_end([cell.strip() for cell in cells]):
+            yield _read_cells(number, columns, filled, delimiter)
 
 
-def _read_cells(cells: Mapping[str, str]) -> dict[str, Any] | EditRealError:
-    try:
-        return {name: read_cell(name, cell.strip()) for name, cell in cells.items() if cell.strip()}
-    except EditRealError as error:
-        return error
+def _without_empty_end(cells: list[str]) -> list[str]:
+    """Without the empty cells that a spreadsheet adds at the end."""
+    return cells[: max((place for place, cell in enumerate(cells, start=1) if cell), default=0)]
+
+
+def _read_cells(number: int, columns: list[str], cells: list[str], delimiter: str) -> Row:
+    given = {name: cell for name, cell in zip(columns, cells, strict=False) if cell}
+    if len(cells) > len(columns):
+        told = f"expected {len(columns)} cells, got {len(cells)}; quote those that hold {delimiter!r}"
+        return Row(number, given, EditRealError(told))
+    if bad := [cell for cell in cells if not _is_text(cell)]:
+        return Row(number, given, _not_utf8(bad[0]))
+    return _read_row(number, given, read_cell)
 
 
 def _check_columns(columns: list[str]) -> None:
     if "photo" not in columns:
         raise EditRealError(
             f"expected a first line with the names of the columns, photo among them, got {', '.join(columns)!r}"
+        )
+    if "" in columns:
+        raise EditRealError(
+            f"expected a name for every column, got none for column {columns.index('') + 1}; name it or take it out"
         )
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise EditRealError(f"expected every column once, got {twice[0]!r} more than once")
@@ -215,23 +230,29 @@ def _check_names(names: list[str]) -> None:
 def _read_json_lines(text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield number, _read_json(line)
+            yield _read_json(number, line)
 
 
-def _read_json(line: str) -> dict[str, Any] | EditRealError:
-    if not _is_text(line):
-        return _not_utf8(line)
+def _read_json(number: int, line: str) -> Row:
     try:
         values = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return EditRealError(f"expected a JSON object in the line, got none that can be read ({error})")
+        told = f"expected a JSON object in the line, got none that can be read ({error})"
+        return Row(number, {}, EditRealError(told))
     if not isinstance(values, dict):
-        return EditRealError(f"expected a JSON object in the line, got {type(values).__name__}")
+        return Row(number, {}, EditRealError(f"expected a JSON object in the line, got {type(values).__name__}"))
+    if not _is_text(line):
+        return Row(number, values, _not_utf8(line))
+    return _read_row(number, values, read_value)
+
+
+def _read_row(number: int, values: Mapping[str, Any], read: Callable[[str, Any], Any]) -> Row:
+    given = {name: value for name, value in values.items() if value is not None}
     try:
         _check_names(list(values))
-        return {name: read_value(name, value) for name, value in values.items() if value is not None}
+        return Row(number, {name: read(name, value) for name, value in given.items()})
     except EditRealError as error:
-        return error
+        return Row(number, given, error)
 
 
 FORMATS: dict[str, Callable[[str], Iterator[Row]]] = {
@@ -243,7 +264,10 @@ FORMATS: dict[str, Callable[[str], Iterator[Row]]] = {
 """By the ending of the file's name."""
 
 
-def _to_job(row: int, values: Mapping[str, Any], home: Path, defaults: Defaults) -> Job:
+def _to_job(row: Row, home: Path, defaults: Defaults) -> Job:
+    if row.error:
+        raise row.error
+    values = row.values
     shown = values.get("photo")
     if not isinstance(shown, str) or not shown:
         raise EditRealError(f"expected a photo's path, got {'none' if shown is None else repr(shown)}")
@@ -254,19 +278,28 @@ def _to_job(row: int, values: Mapping[str, Any], home: Path, defaults: Defaults)
         )
     texts = {"caption": values.get("caption", defaults.caption)}
     texts["new_caption"] = values.get("new_caption", defaults.new_caption)
-    for name, text in texts.items():
-        check_caption("" if text is None else text, name.replace("_", " "))
-    masks = {name: _from(home, values[name]) for name in ("include_mask", "exclude_mask") if name in values}
+    for column, text in texts.items():
+        check_caption("" if text is None else text, column.replace("_", " "))
+    if not _is_text(name := str(values.get("name", ""))):
+        raise EditRealError(f"expected a name of whole characters, got half of one in {name!r}; retype it")
+    masks = {mask: _from(home, values[mask]) for mask in MASKS if mask in values}
     return Job(
-        row,
+        row.number,
         _from(home, shown),
         shown,
         **texts,
-        inversion=with_options(defaults.inversion, {name: values[name] for name in OF_INVERSION if name in values}),
-        settings=with_options(defaults.settings, {name: values[name] for name in OF_EDIT if name in values} | masks),
+        inversion=with_options(defaults.inversion, {one: values[one] for one in OF_INVERSION if one in values}),
+        settings=with_options(defaults.settings, {one: values[one] for one in OF_EDIT if one in values} | masks),
         region=values.get("region", defaults.region),
-        name=str(values.get("name", "")),
+        name=name,
     )
+
+
+def _from_anywhere(defaults: Defaults) -> Defaults:
+    """The same with absolute paths, as those of the rows are."""
+    masks = {name: getattr(defaults.settings, name) for name in MASKS}
+    absolute = {name: _from(Path.cwd(), str(path)) for name, path in masks.items() if isinstance(path, str | Path)}
+    return replace(defaults, settings=with_options(defaults.settings, absolute))
 
 
 def _from(home: Path, path: Any) -> Path:

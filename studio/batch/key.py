@@ -11,11 +11,10 @@ from typing import Any
 
 from backbones.errors import EditRealError
 from editing.version import __version__
-from studio.batch.jobs import Job
+from studio.batch.jobs import MASKS, Job
 
 LENGTH = 32  # hex digits of a name
 CHUNK = 1 << 20  # bytes read at once
-MASKS = ("include_mask", "exclude_mask")
 
 
 @dataclass(frozen=True)
@@ -39,18 +38,16 @@ class Maker:
     version: str = __version__
 
 
-def content_key(job: Job, photo_hash: str, maker: Maker) -> str:
+def content_key(job: Job, photo_hash: str, masks: Mapping[str, str], maker: Maker) -> str:
     """The name of a job's result, `LENGTH` hex digits.
 
     Two jobs have one name where photo, captions, settings, region and masks are the same, wherever the files lie.
 
     Args:
-        job: The job, whose masks are read.
+        job: The job.
         photo_hash: Of its photo, from `file_hash`.
+        masks: From `mask_hashes`.
         maker: Of the result.
-
-    Raises:
-        EditRealError: A mask cannot be read.
     """
     asked = {
         "photo": photo_hash,
@@ -58,7 +55,7 @@ def content_key(job: Job, photo_hash: str, maker: Maker) -> str:
         "new_caption": job.new_caption,
         "region": job.region,
         "inversion": vars(job.inversion),
-        "settings": {**vars(job.settings), **mask_hashes(job)},
+        "settings": {**vars(job.settings), **masks},
         "maker": vars(maker),
     }
     told = json.dumps(plain(asked), sort_keys=True, ensure_ascii=True)
@@ -66,7 +63,11 @@ def content_key(job: Job, photo_hash: str, maker: Maker) -> str:
 
 
 def mask_hashes(job: Job) -> dict[str, str]:
-    """The hashes of those masks that the job names."""
+    """The hashes of those masks that the job names.
+
+    Raises:
+        EditRealError: One cannot be read.
+    """
     paths = {name: getattr(job.settings, name) for name in MASKS}
     return {name: file_hash(Path(path), f"a picture as {name}") for name, path in paths.items() if path is not None}
 

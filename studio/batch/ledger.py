@@ -43,7 +43,8 @@ class Ledger:
 
 
 def _encode(line: Mapping[str, Any]) -> bytes:
-    return (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    # Half a character, as in a name of other bytes, is no UTF-8; escaped it is JSON all the same.
+    return (json.dumps(line, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

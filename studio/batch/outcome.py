@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
+
 from backbones.errors import EditRealError
 from backbones.reading import reason_of
 
@@ -15,8 +17,16 @@ NO_ROW_CAN = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE}
 """Errors of a file system that the next row would meet as well."""
 
 
+SHORT = ("out of memory", "allocate memory", "insufficient memory", "not enough memory")
+"""What libraries say, in errors of no kind of their own, where memory runs out."""
+
+
 class StoppedError(EditRealError):
     """No further row can be written, such as on a full disk."""
+
+
+class DeviceError(StoppedError):
+    """A graphics card fails all that this process asks of it from now on; another process may go on."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +58,35 @@ def failed(row: int, key: str | None, error: Exception) -> Outcome:
     """The outcome of a row that raised an error.
 
     What the machine was short of says nothing of the row, which has no key then, so that the next run tries it again.
+
+    Raises:
+        DeviceError: It is the device's, which no row would be done on any more.
     """
     if isinstance(error, OSError):
         return Outcome(row, None, reason=str(error))
     if isinstance(error, EditRealError):
         return Outcome(row, key, reason=str(error))
     trace = "".join(traceback.format_exception(error))
-    if type(error).__name__ == "OutOfMemoryError":
+    if _short_of_memory(error):
         reason = "the model needs more memory than is free; give a region, fewer workers or another device"
         return Outcome(row, None, reason=reason, trace=trace)
+    if _of_device(error):
+        raise DeviceError(
+            f"the graphics card failed at row {row} ({reason_of(error)}); if it does so again, leave that row out"
+        ) from error
     return Outcome(row, key, reason=f"an unexpected {type(error).__name__}: {reason_of(error)}", trace=trace)
+
+
+def _short_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError | cv2.error) and any(sign in str(error).lower() for sign in SHORT)
+
+
+def _of_device(error: Exception) -> bool:
+    """Whether it is one of CUDA's own, after which its context does nothing more."""
+    kind = type(error).__name__
+    return kind == "AcceleratorError" or (isinstance(error, RuntimeError) and str(error).startswith("CUDA error"))
 
 
 def failed_to_write(row: int, error: Exception, *, full: bool) -> Outcome:
@@ -70,6 +99,7 @@ def failed_to_write(row: int, error: Exception, *, full: bool) -> Outcome:
 
     Raises:
         StoppedError: No further row could be written either.
+        DeviceError: It is the device's.
     """
     codes = {errno.ENOSPC} if full else NO_ROW_CAN.intersection(_codes(error))
     if codes:

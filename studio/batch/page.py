@@ -91,7 +91,8 @@ def write_pages(store: Store, lines: Sequence[Mapping[str, Any]]) -> None:
     ordered = sorted(lines, key=doubt)
     parts = [ordered[start : start + ROWS] for start in range(0, len(ordered), ROWS)]
     for number, part in enumerate(parts, start=1):
-        store.write(_name(number), contact_sheet(part, count_kinds(lines), number, len(parts)).encode())
+        text = contact_sheet(part, count_kinds(lines), number, len(parts))
+        store.write(_name(number), text.encode("utf-8", "backslashreplace"))
 
 
 def doubt(line: Mapping[str, Any]) -> tuple[Any, ...]:

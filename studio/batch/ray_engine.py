@@ -7,10 +7,14 @@ import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from backbones.errors import EditRealError
-from studio.batch.outcome import Outcome
+from backbones.paths import expanded
+from backbones.reading import reason_of
+from studio.batch.outcome import Outcome, StoppedError
+from studio.batch.store import folder_of
 from studio.batch.work import Desk, Group, Setup, at_desk, edit_groups
 
 GROUPS = 4  # in a batch; each is read while the model works on the one before
@@ -57,7 +61,7 @@ def edit_on_ray(
         address: Of a cluster; None starts one on this machine.
 
     Raises:
-        StoppedError: No further row can be written.
+        StoppedError: No further row can be written, or Ray gives up.
         EditRealError: Ray, the cluster, the model or the results' folder cannot be used.
     """
     with _cluster(address) as ray:
@@ -71,7 +75,7 @@ def edit_on_ray(
         )
         told = rows.map_batches(
             RayEditor,
-            fn_constructor_args=(setup,),
+            fn_constructor_args=(from_anywhere(setup),),
             batch_size=GROUPS,
             compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=2),
             **share,
@@ -81,6 +85,14 @@ def edit_on_ray(
             if isinstance(one, EditRealError):
                 raise one
             yield one
+
+
+def from_anywhere(setup: Setup) -> Setup:
+    """The same with absolute paths, since the processes of a cluster stand in other folders."""
+    folder, model = folder_of(setup.out), expanded(setup.model)
+    out = setup.out if folder is None else str(folder.absolute())
+    here = setup.model != "bundled" and model.exists()
+    return replace(setup, out=out, model=str(model.absolute()) if here else setup.model)
 
 
 @contextmanager
@@ -102,6 +114,8 @@ def _cluster(address: str | None) -> Iterator[Any]:
             context.print_on_execution_start = False
             logging.getLogger("ray.data").setLevel(logging.ERROR)
             yield ray
+        except ray.exceptions.RayError as error:
+            raise StoppedError(f"the Ray cluster gave up ({reason_of(error)}); see to its machines") from error
         finally:
             ray.shutdown()
     finally:

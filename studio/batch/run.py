@@ -94,7 +94,8 @@ def line_of(job: Job, outcome: Outcome) -> dict[str, Any]:
 
 
 def _line_of_fault(fault: Fault) -> dict[str, Any]:
-    return {"row": fault.row, "photo": fault.shown, "status": FAILED, "key": None, "reason": fault.reason}
+    line: dict[str, Any] = {"row": fault.row, "name": fault.name, "photo": fault.shown}
+    return line | {"status": FAILED, "key": None, "reason": fault.reason}
 
 
 class _Bar:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from backbones.errors import EditRealError
+from backbones.paths import expanded
 from backbones.saving import written_whole
 from studio.batch.outcome import StoppedError
 
@@ -64,7 +65,16 @@ def open_store(address: str) -> Store:
     Raises:
         EditRealError: It cannot be used, or holds something else than results.
     """
-    return ObjectStore(address) if "://" in address else FolderStore(Path(address))
+    folder = folder_of(address)
+    return ObjectStore(address) if folder is None else FolderStore(folder)
+
+
+def folder_of(address: str) -> Path | None:
+    """The folder that an address stands for; None where its files are on no file system."""
+    scheme, separator, path = address.partition("://")
+    if not separator:
+        return expanded(address)
+    return Path(path) if scheme in ("file", "local") else None
 
 
 def place(key: str) -> str:
@@ -85,11 +95,7 @@ class FolderStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             mark = self.folder / MARK
             if not mark.exists():
-                if any(not one.name.startswith(".") for one in self.folder.iterdir()):
-                    raise EditRealError(
-                        f"expected an empty folder, a new one or one of an earlier batch, but {self.folder} holds "
-                        "other files; choose another"
-                    )
+                _check_empty((one.name for one in self.folder.iterdir()), str(self.folder))
                 mark.touch()
             lock = (self.folder / LOCK).open("ab")
         except OSError as error:
@@ -200,10 +206,20 @@ class ObjectStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
+        if self.read(MARK) is None:
+            _check_empty(self._names(), self.address)
+            self.write(MARK, b"")
         try:
             yield
         finally:
             self._upload()
+
+    def _names(self) -> list[str]:
+        """What lies at the address, which some stores list as well."""
+        with _said_plainly(self.address), suppress(FileNotFoundError):
+            paths = [path.rstrip("/") for path in self.files.ls(self.root, detail=False)]
+            return [path.rpartition("/")[2] for path in paths if path != self.root.rstrip("/")]
+        return []
 
     def record(self, key: str) -> dict[str, Any] | None:
         record = _parse(self.read(f"{place(key)}/{RESULT}"))
@@ -268,6 +284,14 @@ def _said_plainly(address: str) -> Iterator[None]:
         raise EditRealError(
             f"cannot reach {address} ({error}); check the address, the network and your rights"
         ) from error
+
+
+def _check_empty(names: Iterable[str], where: str) -> None:
+    if any(not name.startswith(".") for name in names):
+        raise EditRealError(
+            f"expected an empty folder, a new one or one of an earlier batch, but {where} holds other files; choose "
+            "another"
+        )
 
 
 def _lock(file: Any, folder: Path) -> None:

@@ -96,7 +96,8 @@ def _reasons(lines: Sequence[Mapping[str, Any]]) -> tuple[Reason, ...]:
 
 def write_summary(store: Store, summary: Summary) -> None:
     """Writes `summary.json`."""
-    store.write(NAME, (json.dumps(asdict(summary), indent=1, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(asdict(summary), indent=1, ensure_ascii=False) + "\n"
+    store.write(NAME, text.encode("utf-8", "backslashreplace"))
 
 
 def duration(seconds: float) -> str:

@@ -78,18 +78,33 @@ class Desk:
 
 
 @dataclass(frozen=True)
+class Pending:
+    """A row to edit.
+
+    Attributes:
+        job: What it asks.
+        key: Its result's name.
+        masks: The hashes of its masks, of which the name is made.
+    """
+
+    job: Job
+    key: str
+    masks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Opened:
     """A group that was read.
 
     Attributes:
         settled: Outcomes that need no model: rows that are done, and rows that cannot be.
-        pending: The other jobs, with the names of their results.
+        pending: The other rows.
         photo: Theirs; None where there are none.
         photo_hash: Of the photo's file.
     """
 
     settled: Sequence[Outcome] = ()
-    pending: Sequence[tuple[Job, str]] = ()
+    pending: Sequence[Pending] = ()
     photo: Photo | None = None
     photo_hash: str = ""
 
@@ -116,14 +131,15 @@ def edit_groups(desk: Desk, groups: Iterable[Group]) -> Iterator[Outcome]:
         groups: Taken one ahead of the work.
 
     Raises:
-        StoppedError: No further row can be written.
+        StoppedError: No further row can be written, or the device fails this process.
     """
     source, waiting = iter(groups), deque[Future[Outcome]]()
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+    reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
-        def read_next() -> Opened | None:
-            return next((open_group(desk, group) for group in source), None)
+    def read_next() -> Opened | None:
+        return next((open_group(desk, group) for group in source), None)
 
+    try:
         upcoming = reader.submit(read_next)
         while True:
             if not upcoming.done():  # whoever hands out groups may wait to hear of these
@@ -132,13 +148,16 @@ def edit_groups(desk: Desk, groups: Iterable[Group]) -> Iterator[Outcome]:
                 break
             upcoming = reader.submit(read_next)
             yield from opened.settled
-            for job, key, result in edit_group(desk, opened):
+            for row, result in edit_group(desk, opened):
                 if isinstance(result, Outcome):
                     yield result
                 else:
-                    waiting.append(writer.submit(write_row, desk, job, key, opened.photo_hash, result))
+                    waiting.append(writer.submit(write_row, desk, row, opened.photo_hash, result))
                     yield from _settle(waiting, left=PENDING)
         yield from _settle(waiting, left=0)
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)  # the next group may come only once an error is heard of
+        writer.shutdown()
 
 
 def _settle(waiting: deque[Future[Outcome]], *, left: int) -> Iterator[Outcome]:
@@ -170,7 +189,7 @@ def at_desk(setup: Setup) -> Iterator[Desk]:
 def open_group(desk: Desk, group: Group) -> Opened:
     """Reads a group's photo, unless every row is settled without its pixels."""
     settled: list[Outcome] = []
-    pending: list[tuple[Job, str]] = []
+    pending: list[Pending] = []
     path = group.jobs[0].photo
     try:
         check_photo(path)
@@ -179,14 +198,15 @@ def open_group(desk: Desk, group: Group) -> Opened:
         return Opened([failed(job.row, None, error) for job in group.jobs])
     for job in group.jobs:
         try:
-            key = content_key(job, hashed, desk.maker)
+            masks = mask_hashes(job)
+            key = content_key(job, hashed, masks, desk.maker)
             if record := desk.store.record(key):
                 settled.append(Outcome(job.row, key, record, before=True))
             elif key in desk.setup.failures:
                 reason, trace = desk.setup.failures[key]
                 settled.append(Outcome(job.row, key, reason=reason, trace=trace, before=True))
             else:
-                pending.append((job, key))
+                pending.append(Pending(job, key, masks))
         except Exception as error:
             settled.append(failed(job.row, None, error))
     if not pending:
@@ -197,48 +217,68 @@ def open_group(desk: Desk, group: Group) -> Opened:
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise EditRealError(f"expected {path} to stay as it is, but it was changed while it was read; run again")
     except Exception as error:
-        return Opened([*settled, *(failed(job.row, None, error) for job, _ in pending)])
+        return Opened([*settled, *(failed(row.job.row, None, error) for row in pending)])
     return Opened(settled, pending, photo, hashed)
 
 
-def edit_group(desk: Desk, opened: Opened) -> Iterator[tuple[Job, str, EditResult | Outcome]]:
-    """Every edit of a group by one inversion, or why there is none."""
+def edit_group(desk: Desk, opened: Opened) -> Iterator[tuple[Pending, EditResult | Outcome]]:
+    """Every edit of a group by one inversion, or why there is none.
+
+    Raises:
+        DeviceError: The device fails this process.
+    """
     photo, editor, fit = opened.photo, desk.editor, []
     if photo is None:
         return
-    for job, key in opened.pending:
+    for row in opened.pending:
+        job = row.job
         try:
             check_request(photo, region=job.region, settings=job.settings)
             editor.check(job.caption, job.new_caption, photo.size, job.settings)
-            fit.append((job, key))
+            fit.append(row)
         except Exception as error:
-            yield job, key, failed(job.row, key, error)
+            yield row, refused(row, error)
     if not fit:
         return
-    first = fit[0][0]
+    first = fit[0].job
     try:
         trajectory = editor.invert(photo, first.caption, first.inversion, region=first.region)
     except Exception as error:
-        yield from ((job, key, failed(job.row, key, error)) for job, key in fit)
+        yield from ((row, refused(row, error)) for row in fit)
         return
-    for job, key in fit:
+    for row in fit:
         try:
-            result: EditResult | Outcome = editor.edit(trajectory, job.new_caption, job.settings, photo=photo)
+            result: EditResult | Outcome = editor.edit(trajectory, row.job.new_caption, row.job.settings, photo=photo)
+            if not masks_stand(row):
+                raise EditRealError("expected the row's masks to stay as they are, but one was changed; run again")
         except Exception as error:
-            result = failed(job.row, key, error)
-        yield job, key, result
+            result = refused(row, error)
+        yield row, result
     editor.forget(trajectory)  # so that the next photo finds as much memory free as this one did
 
 
-def write_row(desk: Desk, job: Job, key: str, hashed: str, result: EditResult) -> Outcome:
+def refused(row: Pending, error: Exception) -> Outcome:
+    """The outcome of a row that raised an error, which is remembered only where it was of the masks in its name."""
+    return failed(row.job.row, row.key if masks_stand(row) else None, error)
+
+
+def masks_stand(row: Pending) -> bool:
+    """Whether a row's masks are what they were when it got its name."""
+    try:
+        return mask_hashes(row.job) == row.masks
+    except EditRealError:
+        return False
+
+
+def write_row(desk: Desk, row: Pending, hashed: str, result: EditResult) -> Outcome:
     """Writes an edit's files; the outcome says that they are there.
 
     Raises:
         StoppedError: No further row can be written.
     """
-    record = describe(desk, job, key, hashed, result)
     try:
-        with desk.store.publish(key, record) as folder:
+        record = describe(desk, row, hashed, result)
+        with desk.store.publish(row.key, record) as folder:
             result.save(folder / f"image{desk.setup.suffix}")
             write_picture(result.mask, folder / "mask.png")
             if desk.setup.sheet:
@@ -246,21 +286,21 @@ def write_row(desk: Desk, job: Job, key: str, hashed: str, result: EditResult) -
             write_thumbnail(result.photo.image, result.photo, folder / "before.jpg")
             write_thumbnail(result.image, result.photo, folder / "after.jpg")
     except Exception as error:
-        return failed_to_write(job.row, error, full=desk.store.full())
-    return Outcome(job.row, key, record)
+        return failed_to_write(row.job.row, error, full=desk.store.full())
+    return Outcome(row.job.row, row.key, record)
 
 
-def describe(desk: Desk, job: Job, key: str, hashed: str, result: EditResult) -> dict[str, Any]:
+def describe(desk: Desk, row: Pending, hashed: str, result: EditResult) -> dict[str, Any]:
     """What `result.json` says: nothing that depends on when, where and how fast it was made."""
     return {
-        "key": key,
+        "key": row.key,
         "version": desk.maker.version,
         "model": desk.setup.model,
         "fingerprint": desk.maker.fingerprint,
         "dtype": desk.maker.dtype,
         "photo": {"sha256": hashed, "size": list(result.photo.size)},
-        "region": for_json(job.region),
-        "settings": for_json({**result.settings, **mask_hashes(job)}),
+        "region": for_json(row.job.region),
+        "settings": for_json({**result.settings, **row.masks}),
         "metrics": for_json(result.metrics),
         "warnings": list(result.warnings),
         "image": f"image{desk.setup.suffix}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from backbones.hub import find_folder
 from backbones.loading import find_device
 from backbones.memory import free_memory
 from backbones.paths import expanded
-from studio.batch.outcome import Outcome, StoppedError
+from studio.batch.outcome import DeviceError, Outcome, StoppedError
 from studio.batch.work import KEPT, Group, Setup, at_desk, edit_groups
 
 AHEAD = 2  # groups that a worker has: the one it works on, and the one it reads
@@ -163,8 +164,8 @@ def _bury(worker: Worker, queue: deque[Attempt]) -> Iterator[Outcome]:
             if deaths < TRIES:
                 queue.appendleft(Attempt(Group((job,)), {job.row}, deaths))
             else:
-                reason = f"the process at work on it ended {how}, {deaths} times; it may need more memory than is free"
-                yield Outcome(job.row, reason=reason)
+                ended = f"the process at work on it ended {how}, {deaths} times"
+                yield Outcome(job.row, reason=f"{ended}; it may need more memory than is free, or another device")
 
 
 def _work(line: Connection, setup: Setup) -> None:
@@ -179,10 +180,15 @@ def _work(line: Connection, setup: Setup) -> None:
             line.send(READY)
             for outcome in edit_groups(desk, iter(line.recv, None)):
                 line.send(outcome)
+    except DeviceError:
+        os._exit(1)  # the run starts another; the reader, which waits for its next group, would delay an orderly end
     except EditRealError as error:
         line.send(error)
     except (EOFError, ConnectionError):  # the run is over
         pass
+    except Exception:
+        traceback.print_exc()
+        os._exit(1)
 
 
 def _end_with_parent() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -103,13 +103,11 @@ def told(action: Callable[[], Shown]) -> Shown:
 
 @contextmanager
 def _by_its_name(uploaded: Path) -> Iterator[Path]:
-    """An uploaded file, which is gone afterwards; errors call it by its name, not by where it lay."""
+    """An uploaded file; errors call it by its name, not by where it lies."""
     try:
         yield uploaded
     except EditRealError as error:
         raise EditRealError(str(error).replace(str(uploaded), uploaded.name)) from error
-    finally:
-        uploaded.unlink(missing_ok=True)
 
 
 def _from_json(value: Any) -> Any:
@@ -146,7 +144,7 @@ class Actions:
         self.models, self.examples = models, tuple(examples)
 
     def open(self, visit: Visit, path: str, *, caption: str = "") -> Shown:
-        """A file that was handed over: a photo, or an edit with its recipe; it is removed, since the visit has it now.
+        """A file that was handed over: a photo, or an edit with its recipe.
 
         An edit gives back its words and settings. Dropped a second time, it is taken as a photo itself; so is another
         one that is dropped while an edit waits for its photo, since that may be an edit too.
@@ -171,16 +169,23 @@ class Actions:
             visit.open(uploaded, uploaded.name)
         awaited = visit.recalled if visit.awaits_photo and recipe != visit.recalled else None
         strokes = visit.strokes_of(awaited) if awaited else None
-        visit.recalled, visit.awaits_photo = None, False
+        form = shown_values(InversionSettings(), EditSettings()) if visit.lent else None
+        visit.recalled, visit.awaits_photo, visit.lent = None, False, False
         notes.append("Press Edit, or change the words first." if caption.strip() else "Now say what it shows.")
-        return Shown(" ".join(notes), view="mask", strokes=strokes.url if strokes else "")
+        return Shown(
+            " ".join(notes),
+            strokes=strokes.url if strokes else "",
+            form=form,
+            region=None if awaited else "",
+            view="mask",
+        )
 
     def _recall(self, visit: Visit, recipe: Recipe) -> Shown:
         """The words and settings of an edit, for its photo."""
         visit.recalled = recipe
         inversion, settings = split_settings(recipe.settings)
         strokes = visit.strokes_of(recipe)
-        visit.awaits_photo = strokes is None
+        visit.awaits_photo, visit.lent = visit.photo is None or strokes is None, False
         offered = {self.models.title(name): name for name in self.models.names}
         visit.bring_back(settings)
         notes = ["This picture was made here, and its words and settings are back."]
@@ -206,7 +211,7 @@ class Actions:
             raise EditRealError(f"expected an example from 1 to {len(self.examples)}, got {number + 1}")
         example = self.examples[number]
         visit.open(example.load(), example.name.capitalize())
-        visit.recalled, visit.awaits_photo = None, False
+        visit.recalled, visit.awaits_photo, visit.lent = None, False, bool(example.settings)
         visit.bring_back(EditSettings())
         return Shown(
             "Press Edit, or change the words first.",
@@ -214,6 +219,7 @@ class Actions:
             new_caption=next(iter(example.new_captions.values())),
             strokes="",
             form=self._settings_of(example),
+            region="",
             view="mask",
         )
 
@@ -256,11 +262,17 @@ class Actions:
         else:
             visit.turned[word] = weight
 
-    @staticmethod
-    def is_stale(visit: Visit, caption: str, new_caption: str) -> bool:
-        """Whether the mask that the page shows is one of other captions; once said, there is none."""
-        if visit.masked in (None, (caption, new_caption)):
+    def is_stale(self, visit: Visit, asked: Asked) -> bool:
+        """Whether the mask that the page shows is one of other words or settings; once said, there is none.
+
+        Strokes do not count, since the mask follows them.
+        """
+        shown = visit.masked
+        if shown is None:
             return False
+        with suppress(EditRealError):  # such as a setting that is half typed
+            if replace(self.request(visit, asked), strokes=shown.strokes) == shown:
+                return False
         visit.masked = None
         return True
 
@@ -299,7 +311,7 @@ class Actions:
         """Inverts the photo and shows where the edit would begin."""
         request = self.request(visit, asked)
         mask = visit.look(self.models.editor(asked.model), request, tell)
-        visit.masked = (asked.caption, asked.new_caption)
+        visit.masked = request
         if mask is None:
             return Shown("The photo is ready. Change a word in the second field, and the mask will show.", view="mask")
         return Shown("Lit is what the edit will reach. Paint to add or protect, or press Edit.", mask=mask, view="mask")
@@ -311,7 +323,7 @@ class Actions:
             if not visit.is_inverted(request):
                 return None
             visit.start()
-            visit.masked = (asked.caption, asked.new_caption)
+            visit.masked = request
             return visit.look(self.models.editor(asked.model), request, lambda *_: None, may_invert=False)
         except (Cancelled, EditRealError):  # what is wrong will be told when an edit is asked for
             return None
@@ -319,7 +331,7 @@ class Actions:
     def edit(self, visit: Visit, asked: Asked, tell: Tell) -> Shown:
         """Edits the photo."""
         edit = visit.edit(self.models.editor(asked.model), self.request(visit, asked), tell)
-        visit.masked = (asked.caption, asked.new_caption)
+        visit.masked = edit.request
         return Shown("Done.", "done", mask=edit.mask, view="compare")
 
     def go(self, visit: Visit, number: int) -> Shown:
@@ -345,9 +357,11 @@ class Actions:
         """A file of the mask."""
         return visit.mask(self.models.editor(asked.model), self.request(visit, asked), tell)
 
-    def download(self, visit: Visit, kind: str, *, recipe: bool = True) -> Path:
-        """A file of the edit that is shown."""
-        return visit.save(self._edit(visit), kind, recipe=recipe)
+    def download(
+        self, visit: Visit, kind: str, *, recipe: bool = True, tell: Callable[[str], object] | None = None
+    ) -> Path:
+        """A file of the edit that is shown; `tell` takes what it does not keep."""
+        return visit.save(self._edit(visit), kind, recipe=recipe, tell=tell)
 
     def ways(self, visit: Visit) -> tuple[str, str]:
         """The edit that is shown as a command line and as Python; empty where there is none."""
@@ -405,7 +419,7 @@ class Actions:
             return Shown(view="mask")
         request = edit.request
         visit.bring_back(request.settings)
-        visit.masked = (request.caption, request.new_caption)
+        visit.masked = request
         return Shown(
             caption=request.caption,
             new_caption=request.new_caption,

@@ -171,14 +171,19 @@ def shown_values(inversion: InversionSettings, settings: EditSettings) -> list[A
 
 
 def preset_values(name: str) -> list[Any]:
-    """What the widgets show for a kind of edit.
+    """What the widgets show for a preset.
 
     Raises:
         EditRealError: There is no such kind.
     """
     if name not in PRESETS:
-        raise EditRealError(f"expected a kind of edit among {', '.join(PRESETS)}, got {name!r}")
+        raise EditRealError(f"expected a preset among {', '.join(PRESETS)}, got {name!r}")
     return shown_values(*split_settings(PRESETS[name]))
+
+
+def preset_of(values: Sequence[Any]) -> str | None:
+    """The preset for which the widgets show these values; None where there is none."""
+    return next((name for name in PRESETS if preset_values(name) == list(values)), None)
 
 
 def _values(settings: Any) -> Iterator[tuple[str, Any]]:

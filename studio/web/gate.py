@@ -210,10 +210,10 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 def _fetches(content: Any) -> bool:
     """Whether a call names a file by an address, which the server would go and fetch."""
-    return any(re.match(r"\s*\w+:/", path) is not None for path in _paths(content))
+    return any(re.match(r"\s*\w+:/", path) is not None for path in named_paths(content))
 
 
-def _paths(content: Any) -> Iterator[str]:
+def named_paths(content: Any) -> Iterator[str]:
     """All `path` values, wherever they stand, but those of pages' own files."""
     waiting = [content]
     while waiting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from backbones.errors import EditRealError
 from studio.web import words
 from studio.web.actions import STRONGEST, Actions, Asked, Shown, told
 from studio.web.brush import fit
-from studio.web.form import PRESETS, Field, form_fields, preset_values
+from studio.web.form import PRESETS, Field, form_fields, preset_of, preset_values
 from studio.web.history import PHOTO
 from studio.web.visit import FORMATS, Visit, Visits
 
@@ -29,6 +29,7 @@ PHASES = {
 }
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUIET: dict[str, Any] = {**PRIVATE, "queue": False}
+UNREAD: dict[str, Any] = {**QUIET, "preprocess": False}  # as it stands, since Gradio refuses what is half typed
 AT_THE_MODEL: dict[str, Any] = {
     "api_visibility": "private",
     "concurrency_id": "model",
@@ -155,7 +156,7 @@ class Page:
         self.limits = gr.HTML(self._limits(names[0][1]), elem_id="limits", apply_default_css=False)
 
     def _lay_out_form(self) -> None:
-        self.preset = gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="Kind of edit", elem_id="preset")
+        self.preset = gr.Dropdown(list(PRESETS), value=next(iter(PRESETS)), label="Preset", elem_id="preset")
         self.region = gr.Textbox(
             label="Region",
             info="The part of the photo to work on, as left top right bottom in pixels. Empty: all of it.",
@@ -216,13 +217,14 @@ class Page:
     # Wires
 
     def _wire(self) -> None:
-        asked = [self.caption, self.new_caption, self.stage, self.model, self.region, *self.widgets]
+        fields = [self.caption, self.new_caption, self.model, self.region, *self.widgets]
+        asked = [self.stage, *fields]
         everything = [
             self.drop_area, self.stage, self.caption, self.new_caption, self.difference, *self.weights, *self.widgets,
             self.note, self.outcome, self.verdict, self.strip, self.undo, self.redo, self.look, self.edit, self.cancel,
-            self.take, self.moves, self.other, self.region, self.model, self.elsewhere, self.proposal, *self.ways,
+            self.take, self.moves, self.other, self.region, self.model, self.elsewhere, self.proposal, self.preset,
+            *self.ways,
         ]  # fmt: skip
-        typing = [self.caption, self.new_caption, self.model, self.emphasis]
         for source in (self.photo_file, self.other):
             opened = source.upload(self._opened, [source, self.caption], [*everything, self.photo_file], **PRIVATE)
             opened.then(self._proposed, [self.caption, self.model], self.proposal, **UNSEEN)
@@ -230,17 +232,19 @@ class Page:
         self.proposal.click(self._accepted, self.new_caption, both, **QUIET)
         self.examples.pick(self._example, None, everything, **PRIVATE)
         live = [self.difference, *self.weights]
-        for box in (self.caption, self.new_caption, self.emphasis):
-            box.change(self._typed, typing, [self.stage, *live], trigger_mode="always_last", **QUIET)
+        changes = [box.change for box in fields]
+        gr.on(changes, self._typed, fields, [self.stage, *live], trigger_mode="always_last", **UNREAD)
         for number, slider in enumerate(self.weights):
-            slider.input(self._turning(number), slider, trigger_mode="always_last", preprocess=False, **QUIET)
+            slider.input(self._turning(number), slider, trigger_mode="always_last", **UNREAD)
         # In the browser, since an answer from here could come when something is typed already.
         self.caption.blur(None, [self.caption, self.new_caption], self.new_caption, js=_COPY_JS)
-        protected = self.difference.protect(self._protected, typing, live, **QUIET)
+        protected = self.difference.protect(self._protected, fields, live, **UNREAD)
         for changed in (protected.then, self.stage.input):
             changed(self._looked_again, asked, self.stage, **UNSEEN)
         self.model.change(self._limits, self.model, self.limits, **PRIVATE)
-        self.preset.change(preset_values, self.preset, self.widgets, **QUIET)
+        self.model.change(self._proposed, [self.caption, self.model], self.proposal, **UNSEEN)
+        chosen = [self.preset.select, self.preset.change]  # by mouse, the same one again as well, and by keyboard
+        gr.on(chosen, self._preset, self.preset, self.widgets, trigger_mode="always_last", **QUIET)
         for button, run in ((self.look, self._looked), (self.edit, self._edited)):
             started = button.click(self._started, None, [self.look, self.edit, self.cancel, self.note], **QUIET)
             done = started.then(run, asked, everything, show_progress_on=self.note, **AT_THE_MODEL)
@@ -309,11 +313,19 @@ class Page:
         visit = self._visit(request)
         return self._show(visit, told(lambda: self.actions.open_example(visit, int(event.number))))
 
-    def _typed(self, request: gr.Request, caption: str, new_caption: str, model: str, emphasis: Any) -> list[Any]:
-        visit = self._visit(request)
-        typed = self.actions.typed(visit, caption, new_caption, model, emphasis)
-        stage = gr.update(mask="") if self.actions.is_stale(visit, caption, new_caption) else gr.skip()
-        return [stage, typed.difference, *_sliders(typed.weights, visit.weighted)]
+    def _typed(self, request: gr.Request, *values: Any) -> list[Any]:
+        visit, asked = self._visit(request), self._asked(["", *values])
+        stage = gr.update(mask="") if self.actions.is_stale(visit, asked) else gr.skip()
+        return [stage, *self._words(visit, asked)]
+
+    def _words(self, visit: Visit, asked: Asked) -> list[Any]:
+        """The words that differ, and the sliders of the new ones."""
+        emphasis = asked.form[self.widgets.index(self.emphasis)]
+        typed = self.actions.typed(visit, asked.caption, asked.new_caption, asked.model, emphasis)
+        return [typed.difference, *_sliders(typed.weights, visit.weighted)]
+
+    def _preset(self, name: str | None) -> list[Any]:
+        return [gr.skip()] * len(self.widgets) if name is None else preset_values(name)
 
     def _turning(self, number: int) -> Callable[..., None]:
         def turned(request: gr.Request, weight: float | None) -> None:
@@ -321,9 +333,10 @@ class Page:
 
         return turned
 
-    def _protected(self, request: gr.Request, event: gr.EventData, *typing: Any) -> list[Any]:
-        self._visit(request).toggle_protection(str(event.word))
-        return self._typed(request, *typing)[1:]
+    def _protected(self, request: gr.Request, event: gr.EventData, *values: Any) -> list[Any]:
+        visit = self._visit(request)
+        visit.toggle_protection(str(event.word))
+        return self._words(visit, self._asked(["", *values]))
 
     def _proposed(self, request: gr.Request, caption: str, model: str) -> Any:
         visit = self._visit(request)
@@ -343,7 +356,9 @@ class Page:
         return f"<details>{summary}<p class='hint'>{escape(shown.note)}</p></details>"
 
     def _started(self, request: gr.Request) -> list[Any]:
-        self._visit(request).start()
+        visit = self._visit(request)
+        visit.start()
+        visit.awaited = object()
         return [
             gr.update(visible=False),
             gr.update(visible=False),
@@ -351,8 +366,10 @@ class Page:
             words.note("Waiting for the model"),
         ]
 
-    def _not_begun(self) -> list[Any]:
+    def _not_begun(self, request: gr.Request) -> list[Any]:
         """Gradio has refused a field's value or another visitor itself, and says so in a corner of the page."""
+        with suppress(gr.Error):
+            self._visit(request).awaited = None
         shown = "Nothing was done; the message in the corner says why. Nothing is lost: try again."
         seen, unseen = gr.update(visible=True), gr.update(visible=False)
         return [seen, seen, unseen, words.note(shown, "refused")]
@@ -372,7 +389,10 @@ class Page:
         self, action: Callable[..., Shown], values: Sequence[Any], request: gr.Request, progress: gr.Progress
     ) -> dict[Any, Any]:
         visit = self._visit(request)
+        run = visit.awaited
         shown = told(lambda: action(visit, self._asked(values), _tell(progress)))
+        if visit.awaited is run:  # else it was cancelled, and another may be asked for
+            visit.awaited = None
         return self._show(visit, shown)
 
     def _looked_again(self, request: gr.Request, *values: Any) -> Any:
@@ -404,7 +424,9 @@ class Page:
 
     def _downloaded(self, request: gr.Request, kind: str, recipe: bool) -> list[Any]:
         visit = self._visit(request)
-        return self._file(lambda: self.actions.download(visit, kind, recipe=recipe))
+        notes: list[str] = []
+        file, refused = self._file(lambda: self.actions.download(visit, kind, recipe=recipe, tell=notes.append))
+        return [file, refused or words.note(" ".join(notes))]
 
     @staticmethod
     def _file(make: Callable[[], Path]) -> list[Any]:
@@ -421,8 +443,8 @@ class Page:
         self.visits.leave(str(request.session_hash))
 
     def _asked(self, values: Sequence[Any]) -> Asked:
-        caption, new_caption, strokes, model, region, *form = values
-        return Asked(caption or "", new_caption or "", strokes or "", model, form, region or "")
+        strokes, caption, new_caption, model, region, *form = values
+        return Asked(str(caption or ""), str(new_caption or ""), strokes or "", model, form, str(region or ""))
 
     # What the page shows
 
@@ -443,10 +465,10 @@ class Page:
             self.strip: _strip(visit),
             self.undo: gr.update(interactive=visit.history.can_undo),
             self.redo: gr.update(interactive=visit.history.can_redo),
-            self.look: gr.update(visible=True),
-            self.edit: gr.update(visible=True),
-            self.cancel: gr.update(visible=False),
         }
+        if visit.awaited is None:
+            updates |= {self.look: gr.update(visible=True), self.edit: gr.update(visible=True)}
+            updates |= {self.cancel: gr.update(visible=False)}
         if shown.caption is not None and shown.new_caption is not None:
             model = shown.model or self.actions.models.names[0]
             emphasis = None if shown.form is None else shown.form[self.widgets.index(self.emphasis)]
@@ -464,6 +486,7 @@ class Page:
                 updates[box] = value
         if shown.form is not None:
             updates |= dict(zip(self.widgets, shown.form, strict=True))
+            updates[self.preset] = preset_of(shown.form)
         return updates
 
     def _stage(self, visit: Visit, shown: Shown) -> Any:

@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,14 @@ from PIL import Image
 from backbones.errors import EditRealError
 from studio.samples import installed_samples
 from studio.web.actions import Actions
-from studio.web.gate import Gate
+from studio.web.gate import Gate, named_paths
 from studio.web.models import Models
 from studio.web.visit import THUMBNAIL, Visits, page_picture
 
 LOOPBACK = ("127.0.0.1", "localhost")
 MOST_UPLOAD = 60_000_000  # bytes
 LONGEST_QUEUE = 16
+HASH_LETTERS = 64  # of the folders that Gradio names after what was uploaded
 TOKENS = ("access-token", "access-token-unsecure")
 """Gradio's cookies of those who have logged in; it adds an id of its own."""
 
@@ -122,10 +123,11 @@ def running(models: Models, door: Door | None = None, *, open_browser: bool = Fa
         ]
         page = page_class(Actions(models, offered), visits, pictures, door=door.is_local)
         stop = threading.Event()
-        threading.Thread(target=_sweep, args=(visits, folder, stop), daemon=True).start()
-        stack.callback(stop.set)
         page.blocks.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=4, api_open=False)
-        drop_messages_to_nobody(page.blocks._queue)
+        queue = page.blocks._queue
+        drop_messages_to_nobody(queue)
+        threading.Thread(target=_sweep, args=(visits, folder, queue, stop), daemon=True).start()
+        stack.callback(stop.set)
         try:
             _, address, _ = page.blocks.launch(**_launch_settings(door, open_browser))
         except OSError as error:
@@ -237,10 +239,32 @@ def drop_messages_to_nobody(queue: Any) -> None:
     queue.send_message = sent
 
 
-def _sweep(visits: Visits, folder: Path, stop: threading.Event) -> None:
+def _sweep(visits: Visits, folder: Path, queue: Any, stop: threading.Event) -> None:
     while not stop.wait(30):
         visits.sweep()
         remove_empty(folder)
+        remove_uploads(folder, named_in(queue))
+
+
+def named_in(queue: Any) -> set[str]:
+    """The files that calls name which wait in Gradio's queue, or run."""
+    calls = [event.data for event in list(queue.event_ids_to_events.values())]
+    return {path for call in calls if call is not None for path in named_paths(call.data)}
+
+
+def remove_uploads(folder: Path, needed: Collection[str] = (), age: float = 300) -> None:
+    """Removes the files that were handed over, which their visits have read by then.
+
+    Gradio keeps the same content under the same name once, whoever hands it over, so that no visit may remove it.
+
+    Args:
+        folder: Where it keeps its files.
+        needed: Those that are still to be read.
+        age: In seconds, of those that are removed.
+    """
+    for path in folder.glob(f"{'?' * HASH_LETTERS}/*"):
+        if str(path) not in needed:
+            _remove_older(path, age)
 
 
 def remove_empty(folder: Path, age: float = 120) -> None:
@@ -252,6 +276,11 @@ def remove_empty(folder: Path, age: float = 120) -> None:
     """
     for path in folder.glob("tmp*"):
         with suppress(FileNotFoundError):
-            state = path.stat()
-            if path.is_file() and state.st_size == 0 and time.time() - state.st_mtime > age:
-                path.unlink()
+            if path.is_file() and path.stat().st_size == 0:
+                _remove_older(path, age)
+
+
+def _remove_older(path: Path, age: float) -> None:
+    with suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > age:
+            path.unlink()

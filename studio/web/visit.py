@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from PIL import Image
 
 from backbones.errors import EditRealError
 from backbones.photo import Photo, PhotoSource, open_photo
-from backbones.saving import write_picture
+from backbones.saving import save_photo, write_picture
 from editing.captions import check_caption
 from editing.checks import check_request
 from editing.editor import Editor
@@ -131,16 +131,18 @@ class Visit:
         self.photo: Photo | None = None
         self.name, self.file_name, self.preview = "photo", "photo.png", Path()
         self.recalled: Recipe | None = None  # of an edit's picture that was dropped
-        self.awaits_photo = False  # whether that came before its photo, which its masks are for
+        self.awaits_photo = False  # whether that came before its photo, which its masks and its region are for
+        self.lent = False  # whether the form shows settings that an example brought
         self.protected: tuple[str, ...] = ()
         self.weighted: dict[str, tuple[float, float]] = {}  # words whose weights the page shows, with the sliders' ends
         self.turned: dict[str, float] = {}  # weights by casefolded word, set by hand or in an edit that came back
         self.returned: tuple[str, ...] = ()  # the words of the latter, new ones or not
         self.emphasis = float(EditSettings.emphasis)  # what it shows for those that are left alone
-        self.masked: tuple[str, str] | None = None  # the captions of the mask that it shows
+        self.masked: Request | None = None  # what the mask is of that it shows
         self.proposed = ""  # a caption that the model has found
         self.history: History[Edit] = History()
         self._inversions: OrderedDict[Any, tuple[Editor, Trajectory]] = OrderedDict()  # with who made them
+        self.awaited: object | None = None  # stands for the run that the page waits for, in the line or at the model
         self._count = 0
         self._stop, self._busy = threading.Event(), threading.Lock()
         self._swap = threading.Lock()  # of the photo with its history
@@ -180,6 +182,7 @@ class Visit:
     def cancel(self) -> None:
         """Stops what runs at its next step, and what is asked for before the next `start`."""
         self._stop.set()
+        self.awaited = None
 
     def toggle_protection(self, word: str) -> None:
         """A word of the captions that must not change, or may again."""
@@ -276,8 +279,16 @@ class Visit:
         add = read_mask(mask, photo.size)
         return Strokes.of(add, ~add, photo.size)
 
-    def save(self, edit: Edit, kind: str = "PNG", *, recipe: bool = True) -> Path:
+    def save(
+        self, edit: Edit, kind: str = "PNG", *, recipe: bool = True, tell: Callable[[str], object] | None = None
+    ) -> Path:
         """A file of an edit, as `EditResult.save` writes it, under a name that a person would give it.
+
+        Args:
+            edit: Of this visit.
+            kind: One of `FORMATS`.
+            recipe: Whether its settings stand inside.
+            tell: See `saving.save_photo`.
 
         Raises:
             EditRealError: A format that there is none of, or one that cannot be written.
@@ -285,7 +296,9 @@ class Visit:
         if kind not in FORMATS:
             raise EditRealError(f"expected a format among {', '.join(FORMATS)}, got {kind!r}")
         target = self._for_a_while(self._own_folder()) / f"{self.name} {edit.number}{FORMATS[kind]}"
-        edit.result().save(target, recipe=recipe)
+        result = edit.result()
+        note = result.recipe.shareable().to_json() if recipe else None
+        save_photo(result.image, target, result.photo, note=note, tell=tell)
         return target
 
     def strokes_of(self, recipe: Recipe) -> Strokes | None:

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from backbones.errors import EditRealError
-from backbones.photo import open_photo
+from backbones.photo import Photo, open_photo
 from backbones.pixels import with_alpha
-from backbones.saving import save_photo, written_whole
+from backbones.saving import check_folder, make_folder, save_photo, written_whole
 from tests.backbones.photos import LOSSLESS, noise, pixels_of, smooth, srgb_profile
 
 
@@ -177,6 +177,14 @@ def test_places_that_hold_no_file(tmp_path: Path) -> None:
         with pytest.raises(EditRealError, match=r"cannot write .*; choose better"), draft:
             pass
     assert {path.name for path in tmp_path.rglob("*")} == {"file", "folder"}
+
+
+def test_a_link_that_leads_to_itself_is_no_folder(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    check_folder(loop, Photo(Image.new("RGB", (8, 8)), path=tmp_path / "photo.png"), overwrite=False)
+    with pytest.raises(EditRealError, match="cannot make the folder"):
+        make_folder(loop)
 
 
 def test_what_the_block_refuses_is_said_as_it_is(tmp_path: Path) -> None:

@@ -32,6 +32,28 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(exit_info.value.code or 0)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["edit", "~/photo.png", CAPTION, "a photo of a green rose", "--out=~/photo.png"],
+            "is the source photo itself",
+        ),
+        (["edit", "~/photo.png", CAPTION, "a cat", "-o", "~/out.png", "--include-mask=~/mask.png"], "include_mask"),
+        (["recall", "~/photo.png"], "none in"),
+        (["batch", "~/jobs.csv", "-o", "out"], "found nothing at"),
+    ],
+)
+def test_paths_may_start_from_home(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, arguments: list[str], sentence: str
+) -> None:
+    monkeypatch.setenv("HOME", str(photo.parent))
+    monkeypatch.setenv("USERPROFILE", str(photo.parent))
+    assert run(monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and "~" not in said
+
+
 def test_edit_writes_what_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
 ) -> None:

@@ -40,6 +40,14 @@ def test_a_file_that_exists_needs_leave(photo: Photo, tmp_path: Path) -> None:
     check_targets([None, tmp_path / "out.png"], photo, overwrite=True)
 
 
+def test_a_link_that_leads_to_itself_is_a_file_to_replace(photo: Photo, tmp_path: Path) -> None:
+    loop = tmp_path / "loop.png"
+    loop.symlink_to(loop)
+    check_targets([loop, tmp_path / "mask.png"], photo, overwrite=True)
+    with pytest.raises(EditRealError, match="more than once"):
+        check_targets([loop, loop], photo, overwrite=True)
+
+
 def test_number_formats() -> None:
     assert [read_dtype(name) for name in ("float16", "bfloat16", None)] == [torch.float16, torch.bfloat16, None]
     with pytest.raises(EditRealError, match=r"^expected a dtype among float32, bfloat16, float16, got 'int8'$"):

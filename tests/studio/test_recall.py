@@ -73,7 +73,9 @@ def test_both_texts_make_the_same_file(
     recipe = read_recipe("edit.png")
     assert recipe is not None and recipe.model == model_folder.name
     Path("half.png").unlink()  # the mask is in the file
-    os.symlink(model_folder, model_folder.name)  # whose name alone is told
+    Path("PATH/TO").mkdir(parents=True)
+    os.symlink(model_folder, f"PATH/TO/{model_folder.name}")  # whose name alone is told
+    assert said.count(f"# the model was a folder or a file called '{model_folder.name}'; put its path for ") == 2
 
     typed = shlex.split(line.replace("photo.jpg", shlex.quote(photo.name)).replace("edit.png", "typed.png"))
     assert run(monkeypatch, *typed[1:]) == 0
@@ -97,6 +99,18 @@ def test_what_is_typed_is_read_as_it_was(name: str) -> None:
         assert reader.read(texts, None) == value if reader.type == list[str] else reader.read(texts[0], None) == value
     else:
         assert reader.type(texts[0]) == value
+
+
+def test_a_model_that_is_found_anywhere_needs_no_path() -> None:
+    for model in ("bundled", "some/model"):
+        recipe = Recipe(CAPTION, "a cat", model)
+        assert "PATH/TO" not in command_line(recipe) + python_code(recipe)
+
+
+def test_a_models_name_that_somebody_made_up_is_no_command() -> None:
+    recipe = Recipe(CAPTION, "a cat", "sd\nrm photo.jpg")
+    note, line = command_line(recipe).split("\n", 1)
+    assert note.startswith("# ") and shlex.split(line)[-1] == "PATH/TO/sd\nrm photo.jpg"
 
 
 def test_words_with_dashes_are_no_options() -> None:

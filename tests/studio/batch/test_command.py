@@ -95,6 +95,9 @@ def test_check_says_so_where_nothing_is_wrong(
         (["jobs.csv", "-o", "out", "--dtype", "int8"], "float32"),
         (["jobs.csv", "-o", "out", "--steps", "0"], "steps"),
         (["jobs.csv", "-o", "nowhere://out"], "nowhere"),
+        (["jobs.csv", "--check", "-o", "."], "holds photos"),
+        (["jobs.csv", "--check", "--engine", "steam"], "engine among local, ray"),
+        (["jobs.csv", "--check", "--image-format", "bmp"], "image format among png"),
     ],
 )
 def test_what_cannot_run_is_one_sentence(
@@ -110,6 +113,16 @@ def test_what_cannot_run_is_one_sentence(
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1 and said.startswith("edit-real: ")
     assert contents(jobs_file.parent) == before
+
+
+@pytest.mark.parametrize("address", ["file://{}", "{}/../jobs", "~"])
+def test_nothing_is_written_beside_photos_however_they_are_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, jobs_file: Path, address: str
+) -> None:
+    monkeypatch.setenv("HOME", str(jobs_file.parent))
+    monkeypatch.setenv("USERPROFILE", str(jobs_file.parent))
+    assert edit_real(monkeypatch, jobs_file, f"--out={address.format(jobs_file.parent)}") == 2
+    assert "holds photos" in capsys.readouterr().err
 
 
 def test_ctrl_c_says_how_to_go_on(

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -17,10 +18,11 @@ import pytest
 from backbones.errors import EditRealError
 from benchmarks.batch_jobs import WAYS, write_jobs
 from benchmarks.batch_kills import contents
-from studio.batch import workers
+from studio.batch import ray_engine, workers
 from studio.batch.engines import Machines
 from studio.batch.jobs import read_jobs
 from studio.batch.outcome import StoppedError
+from studio.batch.ray_engine import from_anywhere
 from studio.batch.run import run_batch
 from studio.batch.work import Setup
 from studio.batch.workers import default_workers
@@ -102,6 +104,49 @@ def test_a_process_that_cannot_start_stops_the_run(
         run_batch(read_jobs(jobs_file), Setup(str(tmp_path / "out"), model), machines=Machines(workers=2))
 
 
+# In every process, which runs the script again as it starts.
+BROKEN = """
+import errno, os, sys
+from pathlib import Path
+from editing.editor import Editor
+from studio.cli import main
+
+real, sick = Editor.edit, list[bool]()
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+def edit(*arguments, **options):
+    first = not Path("sick").exists()
+    Path("sick").touch()
+    if first or sick:
+        sick.append(True)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    return real(*arguments, **options)
+
+if os.environ["BROKEN"] == "full":
+    os.rename = full
+else:
+    Editor.edit = edit
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("what", "status"), [("full", 2), ("sick", 0)])
+def test_what_breaks_a_process_is_heard_of(jobs_file: Path, tmp_path: Path, model: str, what: str, status: int) -> None:
+    """A full disk ends the run; a card that fails one process does not."""
+    (tmp_path / "run.py").write_text(BROKEN)
+    command = [sys.executable, "run.py", "batch", jobs_file, "-o", "out", "--model", model, "--workers", 2]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "BROKEN": what}
+    done = subprocess.run(
+        list(map(str, command)), env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == status, done.stderr
+    assert "make room" in done.stderr if what == "full" else "5 of 5 rows done" in done.stdout
+
+
 INTERRUPTED = """
 import sys
 from studio.cli import main
@@ -163,6 +208,33 @@ def test_a_cluster_that_is_not_there_is_told(
     setup = Setup(str(tmp_path / "out"), model)
     with pytest.raises(EditRealError, match=r"pip install 'edit-real\[batch\]'"):
         run_batch(read_jobs(jobs_file), setup, engine="ray")
+
+
+def test_what_a_cluster_says_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class RayError(Exception):
+        pass
+
+    ended = list[bool]()
+    stand_in = SimpleNamespace(
+        init=lambda **_: None,
+        shutdown=lambda: ended.append(True),
+        exceptions=SimpleNamespace(RayError=RayError),
+        data=SimpleNamespace(DataContext=SimpleNamespace(get_current=SimpleNamespace)),
+    )
+    monkeypatch.setattr(ray_engine, "_import_ray", lambda: stand_in)
+    with pytest.raises(StoppedError, match=r"gave up \(a machine was lost\); see to"), ray_engine._cluster("auto"):
+        raise RayError("a machine was lost\nTraceback ...")
+    assert ended
+
+
+def test_a_cluster_is_told_absolute_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("model", "bundled"):
+        (tmp_path / name).mkdir()
+    told = from_anywhere(Setup("out", "model"))
+    assert (told.out, told.model) == (str(tmp_path / "out"), str(tmp_path / "model"))
+    for setup in (Setup("s3://bucket/out", "bundled"), Setup(str(tmp_path), "some/model")):
+        assert from_anywhere(setup) == setup
 
 
 @pytest.mark.slow

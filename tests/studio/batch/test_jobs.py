@@ -51,6 +51,29 @@ def test_a_json_value_is_what_the_api_takes(tmp_path: Path) -> None:
     assert job.settings == EditSettings(cross_replace={"white": (0, 0.4), "default": 0.6})
 
 
+@pytest.mark.parametrize(
+    ("column", "cell", "value"),
+    [
+        ("cross_replace", "0,6; white=0:0,4", {"default": 0.6, "white": (0.0, 0.4)}),
+        ("self_replace", "0,1:0,8", (0.1, 0.8)),
+        ("reweight", "white=0,5; rose=2", {"white": 0.5, "rose": 2.0}),
+    ],
+)
+def test_a_comma_of_a_number_is_its_point_everywhere(tmp_path: Path, column: str, cell: str, value: object) -> None:
+    text = ";".join([*ROW, column]) + "\n" + ";".join([*ROW.values(), f'"{cell}"']) + "\n"
+    (job,) = read_jobs(write(tmp_path / "jobs.csv", text)).jobs
+    assert getattr(job.settings, column) == value
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", ","])
+@pytest.mark.parametrize("head", [0, 1, 2])
+@pytest.mark.parametrize("row", [0, 1, 3])
+def test_empty_cells_at_the_end_are_none(tmp_path: Path, delimiter: str, head: int, row: int) -> None:
+    lines = [delimiter.join(ROW) + delimiter * head, delimiter.join(ROW.values()) + delimiter * row]
+    jobs = read_jobs(write(tmp_path / "jobs.csv", "\n".join(lines)))
+    assert [job.new_caption for job in jobs.jobs] == ["a white rose"] and not jobs.faults
+
+
 @pytest.mark.parametrize("delimiter", [";", "\t", ","])
 def test_spreadsheets_of_any_country_are_read(tmp_path: Path, delimiter: str) -> None:
     lines = [delimiter.join(ROW), delimiter.join(ROW.values()), "", delimiter * 2]
@@ -97,6 +120,8 @@ def test_rows_go_over_the_defaults(tmp_path: Path) -> None:
         ({"steps": "0"}, "steps as a whole number of 1 or more"),
         ({"steps": "many"}, "steps as a number, got 'many'"),
         ({"steps": "1.5"}, "steps as a whole number, got '1.5'"),
+        ({"steps": '"1,000"'}, "write 1000 without a separator"),
+        ({"noise_seed": "2.000"}, "write 2000 without a separator"),
         ({"local_blend": "perhaps"}, "local_blend as one of true"),
         ({"self_replace": "x"}, "window"),
         ({"reweight": "rose"}, "pink=2"),
@@ -120,6 +145,25 @@ def test_a_bad_row_of_csv_is_told_and_keeps_none_back(tmp_path: Path, row: dict[
     assert [(job.row, job.shown) for job in jobs.jobs] == [(3, "b.png")]
 
 
+@pytest.mark.parametrize("own", [{"steps": "many"}, {"steps": "0"}, {"caption": "a ros\udce9"}, {"mask_rule": "a,b"}])
+def test_a_bad_row_is_known_by_its_photo_and_name(tmp_path: Path, own: dict[str, str]) -> None:
+    row = {"name": "SKU 1"} | ROW | own
+    text = "\n".join(",".join(cells) for cells in (row, row.values())).encode("utf-8", "surrogateescape")
+    lines = json.dumps(ROW | {"name": "SKU 1", "steps": "many"}) + "\n"
+    for name, content in (("jobs.csv", text), ("jobs.jsonl", lines)):
+        (fault,) = read_jobs(write(tmp_path / name, content)).faults
+        assert (fault.shown, fault.name) == ("a.png", "SKU 1")
+
+
+def test_masks_for_all_rows_start_from_where_the_command_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "jobs" / "jobs.jsonl", json.dumps(ROW))
+    (job,) = read_jobs(path, Defaults(settings=EditSettings(include_mask=Path("mask.png")))).jobs
+    assert job.settings.include_mask == tmp_path / "mask.png"
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
@@ -138,6 +182,8 @@ def test_a_bad_row_of_csv_is_told_and_keeps_none_back(tmp_path: Path, row: dict[
         (json.dumps(ROW | {"region": [math.inf, 0, 1, 2]}), "left top right bottom"),
         (json.dumps(ROW | {"emphasis": 10**400}), "emphasis as a number"),
         (json.dumps(ROW | {"steps": 10**400}), "steps as a whole number"),
+        (json.dumps(ROW | {"caption": "a \ud83c rose"}), r"got 'a \ud83c rose'"),
+        (json.dumps(ROW | {"name": "\ud83c"}), "name of whole characters"),
     ],
 )
 def test_a_bad_line_of_json_is_told_and_keeps_none_back(tmp_path: Path, line: str, sentence: str) -> None:
@@ -153,6 +199,7 @@ def test_a_bad_line_of_json_is_told_and_keeps_none_back(tmp_path: Path, line: st
         ("jobs.csv", "photo,caption\n", "at least one job"),
         ("jobs.csv", "photo,captoin\na,b\n", "got 'captoin'"),
         ("jobs.csv", "photo,photo\na,b\n", "'photo' more than once"),
+        ("jobs.csv", "photo,caption,,steps,,\na,b\n", "got none for column 3"),
         ("jobs.csv", "photo,device\na,b\n", "--device"),
         ("jobs.csv", 'photo,caption\n"a.png,b\nc.png,d\n', "quotation mark"),
         ("jobs.csv", "photo,caption\n".encode("utf-16"), "UTF-16"),

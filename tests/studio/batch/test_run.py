@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -8,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from time import sleep
+from threading import Event
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from editing.editor import Editor
 from studio.batch import work
 from studio.batch.jobs import read_jobs
 from studio.batch.outcome import Outcome, StoppedError
-from studio.batch.store import FolderStore
+from studio.batch.store import LOCK, FolderStore
 from studio.batch.work import Group, Setup, at_desk, group_jobs
 
 ROOT = Path(__file__).parents[3]
@@ -178,6 +180,75 @@ def test_a_photo_that_comes_later_is_edited_then(run: Any, jobs_file: Path, tmp_
     assert run(jobs_file, tmp_path / "out").done == 5
 
 
+def test_a_mask_that_is_changed_or_gone_is_a_row_to_try_again(
+    monkeypatch: pytest.MonkeyPatch, run: Any, jobs_file: Path, tmp_path: Path
+) -> None:
+    mask, out = jobs_file.parent / "mask.png", tmp_path / "out"
+    jobs_file.write_text("\n".join([*jobs_file.read_text().splitlines()[:4]]).replace(",,,1", ",,mask.png,1"))
+
+    def then(do: Any) -> Any:
+        def edit(*arguments: Any, **options: Any) -> Any:
+            result = real(*arguments, **options)
+            do()
+            return result
+
+        return edit
+
+    real = Editor.edit
+    for do, failed in ((lambda: Image.new("L", (48, 48), 200).save(mask), 3), (mask.unlink, 3), (lambda: None, 0)):
+        Image.new("L", (48, 48), 255).save(mask)
+        monkeypatch.setattr(Editor, "edit", then(do))
+        assert run(jobs_file, out).failed == failed
+        assert all(line["key"] is None for line in lines_of(out) if line["status"] == "failed")
+    digest = hashlib.sha256(mask.read_bytes()).hexdigest()
+    for line in lines_of(out):
+        assert json.loads((out / line["folder"] / "result.json").read_text())["settings"]["include_mask"] == digest
+
+
+def test_a_card_that_fails_ends_the_run_which_goes_on_after(
+    monkeypatch: pytest.MonkeyPatch, run: Any, jobs_file: Path, tmp_path: Path
+) -> None:
+    def sick(self: Editor, trajectory: Any, new_caption: str, *arguments: Any, **options: Any) -> Any:
+        if "cat" in new_caption:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return real(self, trajectory, new_caption, *arguments, **options)
+
+    out, real = tmp_path / "out", Editor.edit
+    monkeypatch.setattr(Editor, "edit", sick)
+    with pytest.raises(StoppedError, match="failed at row 4"):
+        run(jobs_file, out)
+    monkeypatch.setattr(Editor, "edit", real)
+    summary = run(jobs_file, out)
+    assert (summary.done, summary.edited) == (5, 3)
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names are Unicode there")
+def test_names_and_words_that_are_no_text_are_rows_that_failed(run: Any, jobs_file: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in (b"a.png", b"ros\xe9.png"):
+        shutil.copy(jobs_file.parent / "0.png", os.fsencode(photos) + b"/" + name)
+    lines = [
+        {"photo": name, "caption": "a red rose", "new_caption": "a cat", "steps": 1} for name in os.listdir(photos)
+    ]
+    lines += [{**line, "caption": "a red \ud83c rose"} for line in lines]
+    jobs = photos / "jobs.jsonl"
+    jobs.write_text("\n".join(map(json.dumps, lines)))
+    summary = run(jobs, tmp_path / "out")
+    assert (summary.done, summary.failed) == (1, 3)
+    assert {line["photo"] for line in lines_of(tmp_path / "out")} == {"a.png", "ros\udce9.png"}
+    assert "ros\\udce9.png" in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+
+
+def test_a_row_that_cannot_be_read_is_found_by_its_name(run: Any, jobs_file: Path, tmp_path: Path) -> None:
+    text = jobs_file.read_text().splitlines()[:2]
+    jobs_file.write_text(f"name,{text[0]}\nSKU 1,{text[1][:-1]}many")
+    assert run(jobs_file, tmp_path / "out").failed == 1
+    (line,) = lines_of(tmp_path / "out")
+    assert (line["name"], line["photo"]) == ("SKU 1", "0.png")
+    assert "SKU 1" in (tmp_path / "out/index.html").read_text()
+
+
 def test_an_inversion_that_fails_is_tried_once(
     monkeypatch: pytest.MonkeyPatch, run: Any, jobs_file: Path, tmp_path: Path
 ) -> None:
@@ -322,6 +393,27 @@ def test_outcomes_come_before_the_next_group_is_waited_for(jobs_file: Path, tmp_
     assert len(told) == 5 and all(outcome.done for outcome in told)
 
 
+def test_an_error_is_heard_of_before_the_next_group_comes(
+    monkeypatch: pytest.MonkeyPatch, jobs_file: Path, tmp_path: Path, model: str
+) -> None:
+    groups, told = group_jobs(read_jobs(jobs_file).jobs), Event()
+
+    def handed_out() -> Iterator[Group]:
+        yield groups[0]
+        told.wait(60)
+
+    def full(source: Any, target: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "rename", full)
+    with at_desk(Setup(str(tmp_path / "out"), model, device="cpu")) as desk:
+        started = monotonic()
+        with pytest.raises(StoppedError):
+            list(work.edit_groups(desk, handed_out()))
+        assert monotonic() - started < 50
+    told.set()
+
+
 def test_an_address_of_objects_has_the_same_results(run: Any, jobs_file: Path, tmp_path: Path) -> None:
     import fsspec
 
@@ -331,7 +423,7 @@ def test_an_address_of_objects_has_the_same_results(run: Any, jobs_file: Path, t
     run(jobs_file, tmp_path / "out")
     files, (_, root) = fsspec.filesystem("memory"), fsspec.core.url_to_fs(address)
     there = {path.removeprefix(f"{root}/"): files.cat_file(path) for path in files.find(root)}
-    here = {name: content for name, content in contents(tmp_path / "out").items() if not name.startswith(".")}
+    here = {name: content for name, content in contents(tmp_path / "out").items() if name != LOCK}
     assert {name: content for name, content in there.items() if name != "summary.json"} == here
 
 

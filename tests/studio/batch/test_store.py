@@ -178,6 +178,28 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_an_address_of_something_else_is_refused(tmp_path: Path) -> None:
+    address, files = f"memory://{tmp_path.name}/shop", fsspec.filesystem("memory")
+    files.pipe_file(f"/{tmp_path.name}/shop/index.html", b"mine")
+    with pytest.raises(EditRealError, match=f"{address} holds other files"), open_store(address).locked():
+        pass
+    assert files.find(f"/{tmp_path.name}") == [f"/{tmp_path.name}/shop/index.html"]
+
+
+def test_a_folder_may_be_called_by_its_address_or_from_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for address in (f"file://{tmp_path}/out", "~/out"):
+        store = open_store(address)
+        assert isinstance(store, FolderStore) and store.folder == tmp_path / "out"
+
+
+def test_half_a_character_breaks_no_line(store: Store) -> None:
+    line = {"row": 1, "photo": "ros\udce9.png", "name": "rosé"}
+    Ledger(store).rewrite([line])
+    assert Ledger(store).lines == [line]
+
+
 def test_a_full_disk_is_told_with_what_it_was_about(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

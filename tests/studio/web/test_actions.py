@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -9,9 +10,9 @@ from PIL import Image
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from editing.recipe import read_recipe
-from editing.settings import EditSettings
+from editing.settings import EditSettings, InversionSettings
 from studio.samples import Sample
-from studio.web.actions import BROKEN, STOPPED, Actions, Shown, read_region, told
+from studio.web.actions import BROKEN, STOPPED, Actions, Asked, Shown, read_region, told
 from studio.web.form import form_fields, read_form
 from studio.web.models import Models
 from studio.web.visit import Visit
@@ -43,10 +44,13 @@ def uploaded(tmp_path: Path, name: str = "rose.png") -> Path:
     return folder / name
 
 
-def test_an_upload_is_read_and_removed(actions: Actions, visit: Visit, tmp_path: Path) -> None:
-    path = uploaded(tmp_path)
-    shown = actions.open(visit, str(path))
-    assert visit.name == "rose" and shown.view == "mask" and not path.exists()
+def test_an_upload_is_read_and_left_for_others_who_sent_the_same(
+    actions: Actions, visit: Visit, tmp_path: Path
+) -> None:
+    path, other = uploaded(tmp_path), Visit(tmp_path / "other")
+    for one in (visit, other):
+        shown = actions.open(one, str(path))
+        assert one.photo is not None and one.name == "rose" and shown.view == "mask"
 
 
 def test_a_file_that_is_no_photo_is_named_without_its_place(actions: Actions, visit: Visit, tmp_path: Path) -> None:
@@ -54,7 +58,6 @@ def test_a_file_that_is_no_photo_is_named_without_its_place(actions: Actions, vi
     path.write_text("no picture")
     shown = told(lambda: actions.open(visit, str(path)))
     assert shown.kind == "refused" and "fake.jpg" in shown.note and str(tmp_path) not in shown.note
-    assert not path.exists()
 
 
 def test_words_that_differ_are_told_as_they_are_typed(actions: Actions, visit: Visit) -> None:
@@ -111,13 +114,37 @@ def test_a_slider_keeps_its_ends_until_it_is_drawn_anew(actions: Actions, visit:
         assert actions.request(visit, asked("tiny")).settings.reweight == {"cat": taken}
 
 
-def test_a_mask_is_that_of_its_words(actions: Actions, visit: Visit) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"new_caption": "a photo of a green rose"},
+        {"model": "other"},
+        {"region": "2 3 38 44"},
+        {"region": "2 3"},
+        {"steps": 4},
+        {"mask_threshold": "0.6"},
+    ],
+)
+def test_a_mask_is_that_of_its_words_and_settings(actions: Actions, visit: Visit, changed: dict[str, Any]) -> None:
     visit.open(picture())
-    assert not actions.is_stale(visit, CAPTION, NEW)
-    actions.look(visit, asked("tiny"), lambda *_: None)
-    assert not actions.is_stale(visit, CAPTION, NEW)
-    assert actions.is_stale(visit, CAPTION, "a photo of a green rose")
-    assert not actions.is_stale(visit, CAPTION, "a photo of a green rose"), "it is gone already"
+    now = asked(**{"model": "tiny", **changed})
+    assert not actions.is_stale(visit, asked("tiny"))
+    actions.look(visit, asked("tiny"), quiet)
+    painted = visit.read_strokes(half(48, 40, left=True).astype("uint8") * 255).url
+    assert not actions.is_stale(visit, asked("tiny", strokes=painted)), "it follows them"
+    assert actions.is_stale(visit, now)
+    assert not actions.is_stale(visit, now), "it is gone already"
+
+
+def test_a_mask_that_comes_back_with_an_edit_is_its_own(actions: Actions, visit: Visit) -> None:
+    visit.toggle_protection("red")
+    actions.typed(visit, CAPTION, NEW, "tiny")
+    actions.turn(visit, 0, 3.0)
+    first = asked("tiny", region="2 3 38 44", cross_replace="0.5:0.9")
+    actions.edit(visit, first, quiet)
+    actions.edit(visit, asked("tiny", new_caption="a photo of a green rose"), quiet)
+    shown = actions.undo(visit)
+    assert not actions.is_stale(visit, Asked(CAPTION, NEW, "", "tiny", shown.form or (), shown.region or ""))
 
 
 def test_sliders_become_weights_of_their_words(actions: Actions, visit: Visit) -> None:
@@ -234,6 +261,16 @@ def test_strokes_that_came_back_are_for_their_photo_alone(actions: Actions, visi
     assert actions.open(visit, str(uploaded(tmp_path))).strokes == ""
 
 
+def test_a_region_is_for_its_photo_alone(actions: Actions, visit: Visit, tmp_path: Path) -> None:
+    actions.edit(visit, asked("tiny", region="2 3 38 44"), quiet)
+    (tmp_path / "edit.png").write_bytes(actions.download(visit, "PNG").read_bytes())
+    other = Visit(tmp_path / "other")
+    assert actions.open(other, str(tmp_path / "edit.png")).region == "2 3 38 44"
+    assert actions.open(other, str(uploaded(tmp_path))).region is None, "the photo that the edit waited for"
+    assert actions.open(other, str(uploaded(tmp_path))).region == ""
+    assert actions.open_example(other, 0).region == ""
+
+
 def test_a_dropped_edit_can_be_the_photo_itself(actions: Actions, visit: Visit, tmp_path: Path) -> None:
     actions.edit(visit, asked("tiny"), quiet)
     content = actions.download(visit, "PNG").read_bytes()
@@ -248,7 +285,7 @@ def test_the_edit_is_told_for_a_terminal_and_for_python(actions: Actions, visit:
     assert actions.ways(visit) == ("", "")
     actions.edit(visit, asked("tiny"), quiet)
     command, python = actions.ways(visit)
-    assert command.startswith("edit-real edit ") and NEW in command
+    assert command.splitlines()[-1].startswith("edit-real edit ") and NEW in command
     compile(python, "edit", "exec")
 
 
@@ -327,3 +364,14 @@ def test_an_example_brings_its_settings_in_the_place_of_the_last_ones(backbone: 
     cut = [read_form(actions.open_example(visit, number).form)[1].mask_threshold for number in (0, 1, 0)]
     assert cut == [None, 0.8, None]
     assert Actions(actions.models, [plain]).open_example(visit, 0).form is None
+
+
+def test_the_settings_of_an_example_go_with_it(backbone: Backbone, tmp_path: Path) -> None:
+    plain = Sample("flower", CAPTION, {"cat": NEW}, "numpy", picture)
+    own = Sample("suit", CAPTION, {"cat": NEW}, "numpy", picture, {"mask_threshold": 0.8})
+    actions, visit = Actions(Models(["tiny"], load=lambda name: backbone), [plain, own]), Visit(tmp_path / "visit")
+    actions.open_example(visit, 1)
+    assert read_form(actions.open(visit, str(uploaded(tmp_path))).form) == (InversionSettings(), EditSettings())
+    assert actions.open(visit, str(uploaded(tmp_path))).form is None, "what is set by hand stays"
+    actions.open_example(visit, 0)
+    assert actions.open(visit, str(uploaded(tmp_path))).form is None

@@ -9,7 +9,7 @@ import pytest
 from backbones.errors import EditRealError
 from backbones.option import described
 from editing.settings import EditSettings, InversionSettings
-from studio.web.form import ON_THE_PAGE, PRESETS, form_fields, preset_values, read_form, shown_values
+from studio.web.form import ON_THE_PAGE, PRESETS, form_fields, preset_of, preset_values, read_form, shown_values
 
 
 def test_the_form_has_every_setting_that_has_no_place_of_its_own() -> None:
@@ -51,6 +51,12 @@ def test_presets_are_settings(name: str) -> None:
     assert {key: merged[key] for key in PRESETS[name]} == PRESETS[name]
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_told_by_its_values(name: str) -> None:
+    assert preset_of(preset_values(name)) == name
+    assert preset_of(shown_values(InversionSettings(steps=7), EditSettings())) is None
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("self_replace", "often"), ("mask_threshold", "7"), ("steps", None), ("cross_replace", "x=y")]
 )
@@ -61,5 +67,5 @@ def test_what_does_not_fit_is_refused_by_the_settings_name(name: str, value: Any
 
 
 def test_an_unknown_kind_of_edit_is_refused() -> None:
-    with pytest.raises(EditRealError, match="kind of edit"):
+    with pytest.raises(EditRealError, match="a preset among"):
         preset_values("magic")

@@ -120,6 +120,12 @@ def test_a_program_gets_the_bytes_that_the_api_gives(outside: httpx.Client, serv
     assert_still_edits(outside, served, tmp_path)
 
 
+def test_a_photo_that_several_calls_name_is_there_for_all(outside: httpx.Client, tmp_path: Path) -> None:
+    """Gradio keeps the same photo once, whoever sends it."""
+    path = upload(outside, photo_bytes(tmp_path))
+    assert [call(outside, asked(path))[0] for _ in range(3)] == ["complete"] * 3
+
+
 def test_what_is_refused_reaches_a_program_as_a_sentence(outside: httpx.Client, tmp_path: Path) -> None:
     path = upload(outside, photo_bytes(tmp_path))
     event, content = call(outside, asked(path, settings={"no_such": 1}))

@@ -19,6 +19,8 @@ pytest.importorskip("playwright.sync_api", reason="tests in a browser need playw
 
 from playwright.sync_api import Browser, expect
 
+from backbones.backbone import Backbone
+from backbones.errors import EditRealError
 from editing.recipe import read_recipe
 from editing.settings import split_settings
 from studio.web.models import Models
@@ -222,6 +224,18 @@ def test_a_preset_reaches_words_whose_sliders_are_left_alone(
     assert drafting.download() == api(photo, emphasis=3, cross_replace=0.4)
 
 
+def test_a_preset_can_be_chosen_again_and_is_that_of_the_settings(drafting: Visitor) -> None:
+    emphasis = drafting.one("#set-emphasis input").first
+    for _ in range(2):
+        drafting.choose("#preset", "Gentler")
+        expect(emphasis).to_have_value("1")
+        emphasis.fill("3.5")
+    drafting.few_steps()
+    drafting.edit()
+    drafting.edits().first.click()
+    expect(drafting.one("#preset input")).to_have_value("")
+
+
 def test_undo_and_redo(drafting: Visitor) -> None:
     drafting.edit()
     first = drafting.download()
@@ -263,6 +277,31 @@ def test_cancel_stops_the_model(drafting: Visitor, served: Served) -> None:
         drafting.page.wait_for_timeout(2000)  # the page takes a number a moment after it is typed
         drafting.edit()  # the model serves one at a time: what was stopped is over
     assert 5 < len(calls) < steps
+
+
+def test_cancel_stays_while_the_model_works(drafting: Visitor, served: Served) -> None:
+    """Whatever else is done on the page meanwhile."""
+    drafting.edit()
+    go_on = threading.Event()
+    with served.calls(go_on, after=1):
+        drafting.say(new_caption="a photo of a green rose")
+        drafting.one("#edit").click()
+        drafting.one("#cancel").wait_for()
+        drafting.one("#undo").click()
+        expect(drafting.one("#strip button[data-number='0']")).to_have_attribute("aria-pressed", "true")
+        expect(drafting.one("#cancel")).to_be_visible()
+        expect(drafting.one("#edit")).to_be_hidden()
+        go_on.set()
+        expect(drafting.edits()).to_have_count(2)
+    expect(drafting.one("#cancel")).to_be_hidden()
+    expect(drafting.one("#edit")).to_be_visible()
+
+
+def test_a_file_that_cannot_keep_its_settings_says_so(drafting: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backbones.xmp.MOST_BYTES_IN_JPEG", 100)
+    drafting.edit()
+    assert drafting.download("JPEG")
+    expect(drafting.note()).to_contain_text("The recipe is not kept in the file: JPEG has room for 100 bytes")
 
 
 def test_two_visitors_edit_at_once(arrive: Callable[..., Visitor], tmp_path: Path, api: Callable[..., bytes]) -> None:
@@ -433,6 +472,46 @@ def test_a_mask_goes_with_the_words_that_it_is_of(drafting: Visitor) -> None:
     assert drafting.mask() != "none"
     drafting.say(new_caption="a photo of a green rose")
     drafting.page.wait_for_function("() => document.querySelector('#stage .veil').style.maskImage === 'none'")
+
+
+def test_a_mask_goes_with_the_settings_that_it_is_of(drafting: Visitor) -> None:
+    """And comes back with them."""
+    gone = "() => document.querySelector('#stage .veil').style.maskImage === 'none'"
+    drafting.edit()
+    first = drafting.mask()
+    assert first != "none"
+    drafting.one("#set-mask-threshold textarea, #set-mask-threshold input").first.fill("0.6")
+    drafting.page.wait_for_function(gone)
+    drafting.say(new_caption="a photo of a green rose")
+    drafting.edit()
+    second = drafting.mask()
+    drafting.one("#undo").click()
+    drafting.new_mask(second)
+    drafting.page.wait_for_timeout(2000)  # what the fields tell once they are changed
+    assert drafting.mask() == first
+
+
+def test_a_mask_and_marked_words_go_with_the_model(served: Served, browser: Browser, photo: Path) -> None:
+    backbone = served.editor.backbone
+    models = Models([MODEL, "other"], load=lambda name: backbone if name == MODEL else failing())
+    with running(models) as address:
+        visitor = Visitor(browser.new_context(), address)
+        visitor.open(photo)
+        visitor.say()
+        visitor.draft()
+        visitor.one("#look").click()
+        expect(visitor.note()).to_contain_text("Lit is what the edit will reach")
+        assert visitor.mask() != "none"
+        visitor.choose("#model", "other")
+        expect(visitor.one("#difference")).to_contain_text("A model that is not there")
+        expect(visitor.one("#weight-0")).to_be_hidden()
+        assert visitor.mask() == "none"
+        visitor.context.close()
+
+
+def failing() -> Backbone:
+    """A model that cannot be loaded."""
+    raise EditRealError("a model that is not there")
 
 
 def test_after_the_password_all_works(served: Served, browser: Browser, photo: Path, api: Callable[..., bytes]) -> None:

@@ -13,7 +13,17 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from studio.limits import say_limits
 from studio.web.models import Models
-from studio.web.serve import Door, check_door, drop_messages_to_nobody, own_folder, remove_empty, serve
+from studio.web.serve import (
+    HASH_LETTERS,
+    Door,
+    check_door,
+    drop_messages_to_nobody,
+    named_in,
+    own_folder,
+    remove_empty,
+    remove_uploads,
+    serve,
+)
 
 
 def test_the_folder_is_ones_own_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,6 +98,27 @@ def test_empty_files_beside_uploads_are_removed_when_they_are_old(tmp_path: Path
         os.utime(path, (0, 0))
     remove_empty(tmp_path)
     assert sorted(tmp_path.iterdir()) == [young, full]
+
+
+def test_uploads_are_removed_when_they_are_old_and_no_call_waits_for_them(tmp_path: Path) -> None:
+    gradio = pytest.importorskip("gradio", reason="the page needs Gradio")
+    queueing, data_classes = (pytest.importorskip(f"gradio.{name}") for name in ("queueing", "data_classes"))
+    old, waited_for, young, edit = (
+        tmp_path / folder / "rose.png"
+        for folder in ("a" * HASH_LETTERS, "b" * HASH_LETTERS, "c" * HASH_LETTERS, "of a visit")
+    )
+    for path in (old, waited_for, young, edit):
+        path.parent.mkdir()
+        path.write_bytes(b"photo")
+        os.utime(path, None if path == young else (0, 0))
+    with gradio.Blocks(analytics_enabled=False) as blocks:
+        gradio.Button().click(lambda: None)
+    queue = blocks.queue()._queue
+    event = queueing.Event("visitor", blocks.fns[0], None, None)
+    event.data = data_classes.PredictBodyInternal(data=[{"path": str(waited_for)}, "a rose"])
+    queue.event_ids_to_events[event._id] = event
+    remove_uploads(tmp_path, named_in(queue))
+    assert [path.exists() for path in (old, waited_for, young, edit)] == [False, True, True, True]
 
 
 def test_a_session_that_gradio_has_forgotten_does_not_end_its_queue() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,19 @@ def test_settings_can_be_left_out_of_the_file(editor: Editor, visit: Visit) -> N
     edit = visit.edit(editor, ask(), quiet)
     assert read_recipe(visit.save(edit)) == edit.recipe.shareable()
     assert read_recipe(visit.save(edit, recipe=False)) is None
+
+
+def test_what_a_file_does_not_keep_is_told(editor: Editor, visit: Visit) -> None:
+    clear = np.dstack([picture(), np.full(picture().shape[:2], 99, np.uint8)])
+    visit.open(clear)
+    told: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        edit = visit.edit(editor, ask(), quiet)
+        visit.save(edit, "PNG", tell=told.append)
+        assert not told
+        visit.save(edit, "JPEG", tell=told.append)
+    assert len(told) == 1 and "put on white" in told[0]
 
 
 def test_the_photo_is_inverted_once_for_many_edits(editor: Editor, visit: Visit) -> None:
