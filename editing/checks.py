@@ -8,7 +8,7 @@ from backbones.errors import EditRealError
 from backbones.geometry import Geometry, plan_geometry
 from backbones.photo import Photo
 from editing.captions import check_caption
-from editing.settings import EditSettings
+from editing.settings import MASKS, EditSettings
 from masks.user_mask import read_mask
 
 
@@ -35,18 +35,23 @@ def check_request(
         check_caption(text, name.replace("_", " "))
     geometry = plan_geometry(photo.size, 1, 1, region)  # whether the region fits does not depend on the model's size
     if settings is not None:
-        masks = {name: getattr(settings, name) for name in ("include_mask", "exclude_mask")}
+        masks = {name: getattr(settings, name) for name in MASKS}
         read = {name: read_mask(mask, photo.size, name) for name, mask in masks.items() if mask is not None}
-        check_include_mask(read.get("include_mask"), geometry)
+        check_in_region(read.get("include_mask"), geometry, "include_mask")
 
 
-def check_include_mask(mask: np.ndarray | None, geometry: Geometry) -> None:
+def check_in_region(mask: np.ndarray | None, geometry: Geometry, what: str = "a mask") -> None:
     """Refuses a mask `(H, W)` bool that is white outside the part of the photo alone that is worked on.
+
+    Args:
+        mask: At the photo's size, or None.
+        geometry: Of that part.
+        what: Its name in the error.
 
     Raises:
         EditRealError: It is.
     """
     if mask is not None and not geometry.crop(mask).any():
         raise EditRealError(
-            f"expected include_mask with white pixels in the region {geometry.box}, got none there; move one of them"
+            f"expected {what} with white pixels in the region {geometry.box}, got none there; move one of them"
         )

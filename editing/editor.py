@@ -14,7 +14,7 @@ from backbones.photo import Photo, PhotoSource, open_photo
 from backbones.view import View, look_at
 from editing.batches import edits_that_fit, in_batches
 from editing.captions import check_caption, check_captions
-from editing.checks import check_include_mask
+from editing.checks import check_in_region
 from editing.closer import Parts, look_closer, look_from_afar
 from editing.generated import generate
 from editing.make import make_edits
@@ -187,7 +187,7 @@ class Editor:
             for text, choice in zip(new_captions, choices, strict=True)
         ]
         for plan in plans:
-            check_include_mask(plan.region.include, view.geometry)
+            check_in_region(plan.region.include, view.geometry, "include_mask")
         limit = edits_that_fit(self.backbone, view) if batch is None else batch
         results: list[EditResult] = []
         for some in in_batches(plans, limit):
@@ -235,7 +235,7 @@ class Editor:
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
         plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
-        check_include_mask(plan.region.include, view.geometry)
+        check_in_region(plan.region.include, view.geometry, "include_mask")
         told = self._told(progress)
         # As an edit would look, so that its bits are the same whether its mask was asked for before or not.
         whole, [(part, _)] = self._look(trajectory, view, [plan], told)

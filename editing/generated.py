@@ -23,11 +23,10 @@ from editing.views import look_again
 from inversion.ddim import ddim_sample
 from inversion.progress import Callback, Progress, progress_of
 from inversion.schedule import make_schedule
-from inversion.settings import InversionSettings
+from inversion.settings import MOST_SEED, InversionSettings
 from inversion.trajectory import GENERATED, Trajectory
 
 OF_SAMPLING = ("steps", "guidance_scale", "skip")  # the settings of an inversion that sampling an image has too
-MOST_SEED = 2**63 - 1
 
 
 def edit_generated(

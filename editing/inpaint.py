@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 
 from backbones.backbone import Backbone
-from backbones.errors import EditRealError
 from backbones.geometry import Geometry, plan_geometry
 from backbones.inpainting import load_inpainting
 from backbones.loading import ModelSource, load_backbone
@@ -23,6 +22,7 @@ from backbones.pixels import to_pixels, to_unit, unit_to_image, with_alpha
 from backbones.saving import save_photo
 from backbones.text import Caption, parse_caption
 from editing.blended import inpaint_blended, latent_mask
+from editing.checks import check_in_region
 from editing.settings import InpaintSettings, with_options
 from editing.verdict import measure_change, warn_of_captions
 from inversion.progress import Callback, Progress, progress_of
@@ -154,10 +154,7 @@ def check_mask_in_region(
         EditRealError: The region does not fit the photo, or the mask `(H, W)` bool has no white pixel there.
     """
     geometry = plan_geometry(photo_size, 1, 1, region)
-    if not geometry.crop(mask).any():
-        raise EditRealError(
-            f"expected a mask with white pixels in the region {geometry.box}, got none there; move one of them"
-        )
+    check_in_region(mask, geometry)
     return geometry
 
 

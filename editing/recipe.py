@@ -17,21 +17,19 @@ from PIL import Image
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import default_dtype
-from backbones.option import PICTURE, check_number, comparable, described
+from backbones.option import check_number, comparable
 from backbones.paths import expanded
 from backbones.photo import MAX_PIXELS
 from backbones.xmp import MOST_BYTES, read_text
 from editing.captions import CONTROL, check_caption
 from editing.kind import policy_of
 from editing.plan import EditPlan
-from editing.settings import EditSettings, InversionSettings, split_settings
+from editing.settings import MASKS, EditSettings, InversionSettings, split_settings
 from editing.version import __version__
+from inversion.settings import MOST_SEED
 from inversion.trajectory import GENERATED, Trajectory
 
 FORMAT = "edit-real recipe 1"
-MASKS = tuple(name for name, one in described(EditSettings).items() if one.kind is PICTURE)
-"""The settings that are pictures."""
-
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -181,7 +179,7 @@ def _checked(content: Any) -> dict[str, Any]:
     if given.get("dtype") not in (None, *DTYPES):
         raise EditRealError(f"an unknown dtype, {given['dtype']!r}")
     if given.get("seed") is not None:
-        check_number("seed", given["seed"], 0, 2**63 - 1, whole=True)
+        check_number("seed", given["seed"], 0, MOST_SEED, whole=True)
     if given.get("region") is not None:
         left, top, right, bottom = given["region"]
         for side in (left, top, right, bottom):

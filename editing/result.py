@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,14 @@ class EditResult:
         trust = self.metrics["trust"]
         return None if math.isnan(trust) else trust
 
-    def save(self, path: str | Path, *, overwrite: bool = False, recipe: bool = True) -> None:
+    def save(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        recipe: bool = True,
+        tell: Callable[[str], object] | None = None,
+    ) -> None:
         """Write the image, with the photo's EXIF and colour profile; see `saving.save_photo`.
 
         Args:
@@ -84,9 +92,10 @@ class EditResult:
             overwrite: Whether an existing file may be replaced.
             recipe: Whether the file tells how it was made, for `read_recipe`: the captions, the settings, your masks
                 and the model's name.
+            tell: Takes a sentence on what the file does not keep; None warns of it.
         """
         note = self.recipe.shareable().to_json() if recipe else None
-        save_photo(self.image, path, self.photo, overwrite=overwrite, note=note)
+        save_photo(self.image, path, self.photo, overwrite=overwrite, note=note, tell=tell)
 
     def sheet(self) -> Image.Image:
         """One picture: photo, the photo as the model draws it, mask, edit, and the words' heat maps."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from backbones.errors import EditRealError
-from backbones.option import PICTURE, WEIGHTS, WORDS, check_options, comparable, option
+from backbones.option import PICTURE, WEIGHTS, WORDS, check_options, comparable, described, option
 from editing.window import WINDOW, WINDOWS, Window
-from inversion.settings import InversionSettings
+from inversion.settings import MOST_SEED, InversionSettings
 from masks.user_mask import MaskSource
 
 __all__ = [
+    "MASKS",
     "EditSettings",
     "InpaintSettings",
     "InversionSettings",
@@ -255,6 +256,10 @@ class EditSettings:
         return hash(comparable(vars(self)))
 
 
+MASKS = tuple(name for name, one in described(EditSettings).items() if one.kind is PICTURE)
+"""The settings of an edit that are pictures."""
+
+
 @dataclass(frozen=True)
 class InpaintSettings:
     """How a masked part of a photo is filled; each field's metadata says what it does, see docs/reference.md.
@@ -288,7 +293,7 @@ class InpaintSettings:
         help="of the noise that it starts from",
         group="inpainting",
         least=0,
-        most=2**63 - 1,
+        most=MOST_SEED,
         whole=True,
     )
     feather: float = option(

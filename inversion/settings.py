@@ -13,6 +13,8 @@ from backbones.option import check_options, option
 if TYPE_CHECKING:
     from inversion.method import Method
 
+MOST_SEED = 2**63 - 1
+
 
 def _methods() -> Mapping[str, Method]:
     from inversion.invert import METHODS  # which imports this file
@@ -92,7 +94,7 @@ class InversionSettings:
         help="of the noise that `edit_friendly` and `none` add to the photo",
         group="inversion",
         least=0,
-        most=2**63 - 1,
+        most=MOST_SEED,
         whole=True,
     )
     eta: int = option(

@@ -14,7 +14,7 @@ from typing import Any
 from backbones.errors import EditRealError
 from backbones.paths import expanded
 from editing.captions import check_caption
-from editing.settings import EditSettings, InversionSettings, with_options
+from editing.settings import MASKS, EditSettings, InversionSettings, with_options
 from studio.batch.cells import read_cell, read_value
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".avif", ".bmp", ".gif")
@@ -24,7 +24,6 @@ OWN_COLUMNS = ("photo", "caption", "new_caption", "region", "name")
 OF_INVERSION = tuple(one.name for one in fields(InversionSettings))
 OF_EDIT = tuple(one.name for one in fields(EditSettings))
 COLUMNS = (*OWN_COLUMNS, *OF_INVERSION, *OF_EDIT)
-MASKS = ("include_mask", "exclude_mask")
 OF_THE_RUN = ("model", "device", "dtype")
 
 Region = tuple[int, int, int, int]

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from backbones.errors import EditRealError
+from editing.settings import MASKS
 from editing.version import __version__
-from studio.batch.jobs import MASKS, Job
+from studio.batch.jobs import Job
 
 LENGTH = 32  # hex digits of a name
 CHUNK = 1 << 20  # bytes read at once

@@ -12,8 +12,8 @@ from typing import Any
 
 from backbones.errors import EditRealError
 from editing.captions import check_caption
-from editing.recipe import MASKS, Recipe, read_recipe
-from editing.settings import EditSettings, InversionSettings, split_settings
+from editing.recipe import Recipe, read_recipe
+from editing.settings import MASKS, EditSettings, InversionSettings, split_settings
 from studio.recall import command_line, python_code
 from studio.samples import Sample
 from studio.web import words

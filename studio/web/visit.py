@@ -20,14 +20,14 @@ from PIL import Image
 
 from backbones.errors import EditRealError
 from backbones.photo import Photo, PhotoSource, open_photo
-from backbones.saving import save_photo, write_picture
+from backbones.saving import write_picture
 from editing.captions import check_caption
 from editing.checks import check_request
 from editing.editor import Editor
 from editing.pictures.overlay import overlay_heat
-from editing.recipe import MASKS, Recipe
+from editing.recipe import Recipe
 from editing.result import EditResult
-from editing.settings import EditSettings, InversionSettings
+from editing.settings import MASKS, EditSettings, InversionSettings
 from inversion.trajectory import Trajectory
 from masks.user_mask import lightness, read_mask
 from studio.web.brush import SIDE, Strokes, fit
@@ -296,9 +296,7 @@ class Visit:
         if kind not in FORMATS:
             raise EditRealError(f"expected a format among {', '.join(FORMATS)}, got {kind!r}")
         target = self._for_a_while(self._own_folder()) / f"{self.name} {edit.number}{FORMATS[kind]}"
-        result = edit.result()
-        note = result.recipe.shareable().to_json() if recipe else None
-        save_photo(result.image, target, result.photo, note=note, tell=tell)
+        edit.result().save(target, recipe=recipe, tell=tell)
         return target
 
     def strokes_of(self, recipe: Recipe) -> Strokes | None:

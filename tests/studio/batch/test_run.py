@@ -132,16 +132,23 @@ def test_bad_rows_of_every_way_are_reasons_and_the_others_results(run: Any, tmp_
     assert f"{len(WAYS)} failed:" in summary.text()
 
 
+def failing_at(word: str, message: str) -> Any:
+    """`Editor.edit`, which fails where the new caption has a word."""
+    real = Editor.edit
+
+    def edit(self: Editor, trajectory: Any, new_caption: str, *arguments: Any, **options: Any) -> Any:
+        if word in new_caption:
+            raise RuntimeError(message)
+        return real(self, trajectory, new_caption, *arguments, **options)
+
+    return edit
+
+
 def test_what_failed_is_left_alone_until_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, run: Any, jobs_file: Path, tmp_path: Path, inversions: list[str]
 ) -> None:
-    def broken(self: Editor, trajectory: Any, new_caption: str, *arguments: Any, **options: Any) -> Any:
-        if "dog" in new_caption:
-            raise RuntimeError("the card fell out\nof the machine")
-        return real(self, trajectory, new_caption, *arguments, **options)
-
     out, real = tmp_path / "out", Editor.edit
-    monkeypatch.setattr(Editor, "edit", broken)
+    monkeypatch.setattr(Editor, "edit", failing_at("dog", "the card fell out\nof the machine"))
     assert run(jobs_file, out).failed == 2
     monkeypatch.setattr(Editor, "edit", real)
     (failed, *_) = (line for line in lines_of(out) if line["status"] == "failed")
@@ -208,13 +215,8 @@ def test_a_mask_that_is_changed_or_gone_is_a_row_to_try_again(
 def test_a_card_that_fails_ends_the_run_which_goes_on_after(
     monkeypatch: pytest.MonkeyPatch, run: Any, jobs_file: Path, tmp_path: Path
 ) -> None:
-    def sick(self: Editor, trajectory: Any, new_caption: str, *arguments: Any, **options: Any) -> Any:
-        if "cat" in new_caption:
-            raise RuntimeError("CUDA error: an illegal memory access was encountered")
-        return real(self, trajectory, new_caption, *arguments, **options)
-
     out, real = tmp_path / "out", Editor.edit
-    monkeypatch.setattr(Editor, "edit", sick)
+    monkeypatch.setattr(Editor, "edit", failing_at("cat", "CUDA error: an illegal memory access was encountered"))
     with pytest.raises(StoppedError, match="failed at row 4"):
         run(jobs_file, out)
     monkeypatch.setattr(Editor, "edit", real)
