@@ -136,12 +136,12 @@ def failing_at(word: str, message: str) -> Any:
     """`Editor.edit`, which fails where the new caption has a word."""
     real = Editor.edit
 
-    def edit(self: Editor, trajectory: Any, new_caption: str, *arguments: Any, **options: Any) -> Any:
+    def broken(self: Editor, trajectory: Any, new_caption: str, *arguments: Any, **options: Any) -> Any:
         if word in new_caption:
             raise RuntimeError(message)
         return real(self, trajectory, new_caption, *arguments, **options)
 
-    return edit
+    return broken
 
 
 def test_what_failed_is_left_alone_until_it_is_asked_for(
