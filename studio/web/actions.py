@@ -20,7 +20,7 @@ from studio.web import words
 from studio.web.brush import Strokes
 from studio.web.form import read_form, shown_values
 from studio.web.models import Models
-from studio.web.visit import Edit, Request, Visit
+from studio.web.visit import Edit, Request, Slider, Visit
 from studio.web.watched import Cancelled, Tell
 
 log = logging.getLogger("edit-real")
@@ -82,10 +82,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class Typed:
-    """The two captions as they stand: the words that differ, as HTML, and weights for the new ones, by word."""
+    """The two captions as they stand: the words that differ, as HTML, and sliders for the new ones, by word."""
 
     difference: str
-    weights: dict[str, float]
+    sliders: dict[str, Slider]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {word: slider.weight for word, slider in self.sliders.items()}
 
 
 def told(action: Callable[[], Shown]) -> Shown:
@@ -117,9 +121,9 @@ def _from_json(value: Any) -> Any:
     return {key: _from_json(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
-def weight_bounds(*weights: float) -> tuple[float, float]:
-    """Where the slider of a word begins and ends, whose weight is, or may come back to, any of these."""
-    return min(0.0, *weights), max(STRONGEST, *weights)
+def slider_of(weight: float, emphasis: float) -> Slider:
+    """The slider of a word, whose weight may come back to the emphasis."""
+    return Slider(weight, min(0.0, weight, emphasis), max(STRONGEST, weight, emphasis))
 
 
 def read_region(text: str) -> tuple[int, int, int, int] | None:
@@ -236,6 +240,11 @@ class Actions:
         """
         if isinstance(emphasis, (int, float)) and math.isfinite(emphasis):
             visit.emphasis = float(emphasis)
+        typed = self._typed(visit, caption, new_caption, model)
+        visit.sliders = typed.sliders
+        return typed
+
+    def _typed(self, visit: Visit, caption: str, new_caption: str, model: str) -> Typed:
         if not (caption.strip() and new_caption.strip()):
             return Typed("", {})
         try:
@@ -244,8 +253,8 @@ class Actions:
             return Typed(words.note(str(error), "refused"), {})
         weighable = words.weighable(alignment, visit.returned)
         weights = {word: visit.turned.get(word.casefold(), visit.emphasis) for word in weighable}
-        visit.weighted = {word: weight_bounds(weight, visit.emphasis) for word, weight in weights.items()}
-        return Typed(words.difference(alignment, visit.protected), weights)
+        sliders = {word: slider_of(weight, visit.emphasis) for word, weight in weights.items()}
+        return Typed(words.difference(alignment, visit.protected), sliders)
 
     def turn(self, visit: Visit, number: int, weight: float | None) -> None:
         """The slider of a word was moved; where it is back at the emphasis it follows that again.
@@ -253,14 +262,15 @@ class Actions:
         What a slider shows does not tell, since one whose emphasis has just changed may still show the old one. What is
         typed beyond its ends is taken as the end, as the browser does once the field is left; nothing as 0.
         """
-        if not 0 <= number < len(visit.weighted):
+        if not 0 <= number < len(visit.sliders):
             return
-        word, (least, most) = list(visit.weighted.items())[number]
-        word, weight = word.casefold(), min(max(float(weight or 0), least), most)
+        word, slider = list(visit.sliders.items())[number]
+        weight = min(max(float(weight or 0), slider.least), slider.most)
+        visit.sliders = {**visit.sliders, word: slider._replace(weight=weight)}
         if weight == visit.emphasis:
-            visit.turned.pop(word, None)
+            visit.turned.pop(word.casefold(), None)
         else:
-            visit.turned[word] = weight
+            visit.turned[word.casefold()] = weight
 
     def is_stale(self, visit: Visit, asked: Asked) -> bool:
         """Whether the mask that the page shows is one of other words or settings; once said, there is none.

@@ -17,7 +17,7 @@ from studio.web.actions import STRONGEST, Actions, Asked, Shown, told
 from studio.web.brush import fit
 from studio.web.form import PRESETS, Field, form_fields, preset_of, preset_values
 from studio.web.history import PHOTO
-from studio.web.visit import FORMATS, Visit, Visits
+from studio.web.visit import FORMATS, Slider, Visit, Visits
 
 HERE = Path(__file__).parent
 WEIGHTS = 6  # sliders for new words
@@ -319,10 +319,15 @@ class Page:
         return [stage, *self._words(visit, asked)]
 
     def _words(self, visit: Visit, asked: Asked) -> list[Any]:
-        """The words that differ, and the sliders of the new ones."""
+        """The words that differ, and the sliders of the new ones.
+
+        Those that show it already are left alone: the answer may come when somebody has moved one meanwhile.
+        """
+        shown = list(visit.sliders.items())
         emphasis = asked.form[self.widgets.index(self.emphasis)]
         typed = self.actions.typed(visit, asked.caption, asked.new_caption, asked.model, emphasis)
-        return [typed.difference, *_sliders(typed.weights, visit.weighted)]
+        same = list(typed.sliders.items()) == shown
+        return [typed.difference, *([gr.skip()] * WEIGHTS if same else _sliders(typed.sliders))]
 
     def _preset(self, name: str | None) -> list[Any]:
         return [gr.skip()] * len(self.widgets) if name is None else preset_values(name)
@@ -478,7 +483,7 @@ class Page:
                 self.new_caption: shown.new_caption,
                 self.difference: typed.difference,
             }
-            updates |= dict(zip(self.weights, _sliders(typed.weights, visit.weighted), strict=True))
+            updates |= dict(zip(self.weights, _sliders(typed.sliders), strict=True))
         if shown.caption is not None or shown.strokes is not None:
             updates[self.proposal] = gr.update(visible=False)
         for box, value in ((self.region, shown.region), (self.model, shown.model)):
@@ -539,14 +544,12 @@ def _widget(field: Field) -> Any:
     return gr.Textbox(value, lines=1, max_lines=1, **about)
 
 
-def _sliders(weights: dict[str, float], bounds: dict[str, tuple[float, float]]) -> list[Any]:
+def _sliders(sliders: dict[str, Slider]) -> list[Any]:
     """Updates of the sliders for new words; those that are not needed are put away."""
-    shown = list(weights.items())[:WEIGHTS]
-    used = []
-    for word, value in shown:
-        least, most = bounds[word]
-        label = f"Strength of “{word}”"
-        used.append(gr.update(visible=True, label=label, value=value, minimum=least, maximum=most))
+    used = [
+        gr.update(visible=True, label=f"Strength of “{word}”", value=weight, minimum=least, maximum=most)
+        for word, (weight, least, most) in list(sliders.items())[:WEIGHTS]
+    ]
     return used + [gr.update(visible=False)] * (WEIGHTS - len(used))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -117,6 +117,14 @@ class Edit:
         return [self.preview, self.thumbnail, self.mask, self._image.parent, *(path for _, path in self.heat)]
 
 
+class Slider(NamedTuple):
+    """The weight of a word, and the ends that its slider has."""
+
+    weight: float
+    least: float
+    most: float
+
+
 class Visit:
     """What one visitor has on the server.
 
@@ -134,7 +142,7 @@ class Visit:
         self.awaits_photo = False  # whether that came before its photo, which its masks and its region are for
         self.lent = False  # whether the form shows settings that an example brought
         self.protected: tuple[str, ...] = ()
-        self.weighted: dict[str, tuple[float, float]] = {}  # words whose weights the page shows, with the sliders' ends
+        self.sliders: dict[str, Slider] = {}  # what the page shows of the weights, by word
         self.turned: dict[str, float] = {}  # weights by casefolded word, set by hand or in an edit that came back
         self.returned: tuple[str, ...] = ()  # the words of the latter, new ones or not
         self.emphasis = float(EditSettings.emphasis)  # what it shows for those that are left alone

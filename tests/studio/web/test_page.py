@@ -23,6 +23,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from editing.recipe import read_recipe
 from editing.settings import split_settings
+from studio.web import words
 from studio.web.models import Models
 from studio.web.serve import Door, running
 from tests.editing.edits import picture
@@ -178,6 +179,29 @@ def test_a_strength_beyond_its_slider_is_what_the_slider_shows(
     expect(strength).to_have_value(f"{taken:g}")
     drafting.edit()
     assert drafting.download() == api(photo, reweight={"cat": taken})
+
+
+def test_a_slider_that_moves_before_an_answer_comes_stays_where_it_is(
+    drafting: Visitor, photo: Path, api: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on, difference = threading.Event(), threading.Event(), words.difference
+
+    def late(*what: Any) -> str:
+        asked.set()
+        assert go_on.wait(60)
+        return difference(*what) + "<i>late</i>"
+
+    monkeypatch.setattr(words, "difference", late)
+    drafting.one("#set-steps input").first.fill("4")
+    assert asked.wait(60)
+    strength = drafting.one("#weight-0 input[type=number]")
+    strength.fill("3")
+    strength.press("Tab")
+    go_on.set()
+    expect(drafting.one("#difference")).to_contain_text("late")
+    expect(strength).to_have_value("3")
+    drafting.edit()
+    assert drafting.download() == api(photo, reweight={"cat": 3.0}, steps=4)
 
 
 def test_a_number_that_cannot_be_is_told_in_a_sentence_and_edit_comes_back(drafting: Visitor) -> None:
