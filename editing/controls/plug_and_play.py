@@ -72,8 +72,15 @@ def layers_of(sites: Sequence[Site]) -> tuple[list[Site], list[Site]]:
     of_grid = [site for site in residual if site.share == share]
     layer = min(LAYER_OF_GRID, len(of_grid) - 1)
     beside = [site for site in decoder if site.kind in SELF and site.share == share]
+    blocks = list(dict.fromkeys(_block(site) for site in beside))
+    from_there_on = [site for site in beside if _block(site) in blocks[layer:]]
     finer = [site for site in decoder if site.kind in SELF and site.share > share]
-    return [of_grid[layer]], [*beside[layer:], *finer]
+    return [of_grid[layer]], [*from_there_on, *finer]
+
+
+def _block(site: Site) -> str:
+    """The block that a layer of attention is in, which may hold several."""
+    return site.name.partition(".transformer_blocks.")[0]
 
 
 def plug_and_play(plans: Sequence[EditPlan], sites: Sequence[Site], device: torch.device) -> PlugAndPlay:

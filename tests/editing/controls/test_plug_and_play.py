@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from backbones import unet
 from backbones.attention import Site, attention, controlled
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.families.stable_diffusion import FAMILY
 from editing.controls.plug_and_play import PlugAndPlay, layers_of
 from editing.editor import Editor
 from editing.rows import Rows
@@ -20,14 +21,34 @@ from editing.rows import Rows
 CAPTION, NEW = "a photo of a red rose", "a photo of a red cat"
 
 
-def stable_diffusion_sites(latent_side: int) -> list[Site]:
-    """Those of a UNet of Stable Diffusion 1's shape, which is never computed."""
+def sites_of(latent_side: int, **shape: object) -> list[Site]:
+    """Those of a UNet of this shape, which is never computed."""
 
     class Shape:
         with torch.device("meta"):
-            denoiser = UNet2DConditionModel(sample_size=64, cross_attention_dim=768)
+            denoiser = UNet2DConditionModel(**shape)
 
-    return FAMILY.sites(Shape(), latent_side, latent_side)  # type: ignore[arg-type]
+    return unet.sites(Shape(), latent_side, latent_side)  # type: ignore[arg-type]
+
+
+def stable_diffusion_sites(latent_side: int) -> list[Site]:
+    """Those of Stable Diffusion 1."""
+    return sites_of(latent_side, sample_size=64, cross_attention_dim=768)
+
+
+def sdxl_sites() -> list[Site]:
+    """Those of SDXL, whose blocks of attention hold 2 layers of self-attention, or 10."""
+    return sites_of(
+        128,
+        sample_size=128,
+        block_out_channels=(320, 640, 1280),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 2, 10),
+        attention_head_dim=(5, 10, 20),
+        cross_attention_dim=2048,
+        use_linear_projection=True,
+    )
 
 
 @pytest.mark.parametrize("latent_side", [64, 96])
@@ -38,6 +59,14 @@ def test_the_published_layers_are_found_at_every_size(latent_side: int) -> None:
         f"up_blocks.{block}.attentions.{layer}"
         for block, layer in [(1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (3, 0), (3, 1), (3, 2)]
     ]
+
+
+def test_blocks_of_several_layers_are_counted_as_blocks() -> None:
+    features, of_attention = layers_of(sdxl_sites())
+    assert [site.name for site in features] == ["up_blocks.0.resnets.1"]
+    counted = Counter(site.name.partition(".transformer")[0] for site in of_attention)
+    layers = [("0", 1, 10), ("0", 2, 10), ("1", 0, 2), ("1", 1, 2), ("1", 2, 2)]
+    assert counted == {f"up_blocks.{block}.attentions.{index}": number for block, index, number in layers}
 
 
 def test_a_small_model_gives_its_coarsest_layer_that_holds_a_layout(bundled: Backbone) -> None:
