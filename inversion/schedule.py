@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
@@ -34,6 +34,9 @@ class Schedule:
 def make_schedule(backbone: Backbone, steps: int) -> Schedule:
     """The schedule that diffusers' DDIMScheduler follows under the model's configuration.
 
+    Of trailing timesteps each step ends at the level that the next one is told of, where diffusers ends `T // steps`
+    below its own timestep.
+
     Raises:
         EditRealError: `steps` is below 1 or more than there are training timesteps.
     """
@@ -45,9 +48,14 @@ def make_schedule(backbone: Backbone, steps: int) -> Schedule:
     if trained.timestep_spacing == "leading":
         timesteps = [index * stride + trained.steps_offset for index in reversed(range(steps))]
     else:
-        spaced = torch.arange(len(trained), 0, -len(trained) / steps).round()
-        timesteps = [int(value) - 1 for value in spaced][:steps]
+        timesteps = trailing_timesteps(len(trained), steps)
     # The last step lands `stride` before its timestep; where that is before the first one, at the photo.
     landing = timesteps[-1] - stride
     last = trained.at(landing) if landing >= 0 else trained.final
     return Schedule(tuple(timesteps), (*(trained.at(timestep) for timestep in timesteps), last))
+
+
+def trailing_timesteps(trained: int, steps: int) -> list[int]:
+    """Evenly spaced from the noisiest of `trained` on, by NumPy as in diffusers: torch rounds other halves up."""
+    spaced = np.arange(trained, 0, -trained / steps).round()
+    return [int(value) - 1 for value in spaced][:steps]

@@ -7,7 +7,7 @@ from diffusers import DDIMScheduler
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.levels import Level, Prediction, of_epsilon
-from inversion.schedule import make_schedule
+from inversion.schedule import make_schedule, trailing_timesteps
 from inversion.steps import ddim_step
 
 
@@ -38,6 +38,13 @@ def test_trailing_timesteps_equal_diffusers(backbone: Backbone) -> None:
     scheduler = diffusers_scheduler(backbone, timestep_spacing="trailing")
     scheduler.set_timesteps(20)
     assert list(make_schedule(trailing, 20).timesteps) == scheduler.timesteps.tolist()
+
+
+def test_trailing_timesteps_of_every_count_equal_diffusers(backbone: Backbone) -> None:
+    scheduler = diffusers_scheduler(backbone, timestep_spacing="trailing")
+    for steps in range(1, 1001):
+        scheduler.set_timesteps(steps)  # which counts one too many at some, below the first timestep
+        assert trailing_timesteps(1000, steps) == scheduler.timesteps.tolist()[:steps]
 
 
 @pytest.mark.parametrize("levels", [(Level(0.95, 0.31), Level(0.4, 0.92)), (Level(0.8, 0.2), Level(0.3, 0.7))])
