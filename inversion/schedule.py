@@ -35,7 +35,7 @@ def make_schedule(backbone: Backbone, steps: int) -> Schedule:
     """The schedule that diffusers' DDIMScheduler follows under the model's configuration.
 
     Of trailing timesteps each step ends at the level that the next one is told of, where diffusers ends `T // steps`
-    below its own timestep.
+    below its own timestep. The last step of a rectified flow ends at the photo, as in FlowMatchEulerDiscreteScheduler.
 
     Raises:
         EditRealError: `steps` is below 1 or more than there are training timesteps.
@@ -49,9 +49,11 @@ def make_schedule(backbone: Backbone, steps: int) -> Schedule:
         timesteps = [index * stride + trained.steps_offset for index in reversed(range(steps))]
     else:
         timesteps = trailing_timesteps(len(trained), steps)
-    # The last step lands `stride` before its timestep; where that is before the first one, at the photo.
+    # The last step lands `stride` before its timestep; where that is before the first one, at the photo. A flow's own
+    # sampler never stops at its first timestep, where there still is noise.
     landing = timesteps[-1] - stride
-    last = trained.at(landing) if landing >= 0 else trained.final
+    at_photo = landing < 0 or trained.prediction_type == "flow"
+    last = trained.final if at_photo else trained.at(landing)
     return Schedule(tuple(timesteps), (*(trained.at(timestep) for timestep in timesteps), last))
 
 

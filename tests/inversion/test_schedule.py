@@ -2,11 +2,11 @@ import dataclasses
 
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from backbones.backbone import Backbone
 from backbones.errors import EditRealError
-from backbones.levels import Level, Prediction, of_epsilon
+from backbones.levels import Level, Prediction, of_epsilon, read_flow_levels
 from inversion.schedule import make_schedule, trailing_timesteps
 from inversion.steps import ddim_step
 
@@ -45,6 +45,12 @@ def test_trailing_timesteps_of_every_count_equal_diffusers(backbone: Backbone) -
     for steps in range(1, 1001):
         scheduler.set_timesteps(steps)  # which counts one too many at some, below the first timestep
         assert trailing_timesteps(1000, steps) == scheduler.timesteps.tolist()[:steps]
+
+
+def test_a_rectified_flow_ends_at_the_photo_after_every_number_of_steps(backbone: Backbone) -> None:
+    levels = read_flow_levels(FlowMatchEulerDiscreteScheduler(shift=3.0))
+    flow = dataclasses.replace(backbone, levels=levels)
+    assert {make_schedule(flow, steps).levels[-1] for steps in range(1, 101)} == {Level(1.0, 0.0)}
 
 
 @pytest.mark.parametrize("levels", [(Level(0.95, 0.31), Level(0.4, 0.92)), (Level(0.8, 0.2), Level(0.3, 0.7))])
