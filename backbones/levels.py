@@ -74,10 +74,13 @@ noise of a transition at its cleaner end.
 def from_nearby(prediction: Prediction, latents: torch.Tensor, level: Level, prediction_type: str) -> Prediction:
     """What a prediction for other latents near by says of `latents` at `level`.
 
-    The noise is taken to be the same; of a rectified flow the velocity, which alone says anything where all is noise.
+    The noise is taken to be the same. Where all is noise it says nothing of the photo, so of a rectified flow the
+    velocity is taken instead, and of a model that predicts v the photo, wherever there is more noise than photo.
     """
     if prediction_type == "flow":
         return of_flow(prediction.noise - prediction.x0, latents, level, level)
+    if prediction_type == "v_prediction" and level.noise > level.signal:
+        return Prediction(prediction.x0, (latents - level.signal * prediction.x0) / level.noise)
     return of_epsilon(prediction.noise, latents, level, level)
 
 

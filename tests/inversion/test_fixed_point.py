@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from diffusers import DDIMScheduler
 
 from backbones.backbone import Backbone
-from backbones.levels import of_epsilon
+from backbones.levels import of_epsilon, read_levels
 from inversion.ddim import ddim_invert, ddim_sample
 from inversion.fixed_point import ITERATIONS, fixed_point, implicit_invert
 from inversion.predictor_corrector import predictor_corrector
@@ -21,6 +24,14 @@ CAPTION, STEPS = "a photo of a red rose", 20
 @pytest.fixture
 def schedule(backbone: Backbone) -> Schedule:
     return make_schedule(backbone, STEPS)
+
+
+def of_zero_snr(backbone: Backbone) -> Backbone:
+    """The same model, whose noisiest level holds nothing of the photo."""
+    scheduler = DDIMScheduler(
+        prediction_type="v_prediction", rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False
+    )
+    return replace(backbone, levels=read_levels(scheduler))
 
 
 def round_trip_error(backbone: Backbone, schedule: Schedule, pivots: torch.Tensor) -> float:
@@ -42,8 +53,12 @@ def test_the_round_trip_is_nearer_than_ddims_and_nearer_with_every_iteration(
     assert plain > errors[0] > errors[1] > errors[2], (plain, errors)
 
 
-def test_many_iterations_solve_every_transition(backbone: Backbone, schedule: Schedule, latents: torch.Tensor) -> None:
-    condition = backbone.condition([CAPTION])
+@pytest.mark.parametrize("zero_snr", [False, True])
+def test_many_iterations_solve_every_transition(backbone: Backbone, latents: torch.Tensor, zero_snr: bool) -> None:
+    if zero_snr and backbone.levels.prediction_type == "epsilon":
+        pytest.skip("such models are refused")
+    backbone = of_zero_snr(backbone) if zero_snr else backbone
+    schedule, condition = make_schedule(backbone, STEPS), backbone.condition([CAPTION])
     pivots = implicit_invert(backbone, schedule, latents, condition, iterations=20)
     with torch.no_grad():
         for i, timestep in enumerate(schedule.timesteps):
