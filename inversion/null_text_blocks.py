@@ -25,8 +25,8 @@ from inversion.progress import Callback
 from inversion.schedule import Schedule
 from inversion.steps import ddim_step
 
-POLYAK = 0.5  # of the loss over the squared gradient: the step that is exact for a parabola whose lowest value is 0
-LONGEST = 4.0  # how many such steps a later one may be long
+CAUTION = 0.5  # of Polyak's step, the loss over the squared gradient; with two updates all of it was no better
+LONGEST = 2.0  # how many of Polyak's a step may be long: two are exact for a parabola whose lowest value is 0
 
 
 def optimize_in_blocks(
@@ -143,9 +143,9 @@ def descend(
 ) -> Tuned:
     """Gradient descent on many small problems at once, each with steps of its own length.
 
-    The first step is Polyak's, half the loss over the squared gradient; those that follow are the shorter ones of
-    Barzilai and Borwein (1988, equation 5), whose length is what the last step taught of the curvature. Neither has a
-    rate to choose.
+    The first step is half of Polyak's, whose length is the loss over the squared gradient; those that follow are the
+    shorter ones of Barzilai and Borwein (1988, equation 5), whose length is what the last step taught of the curvature.
+    Neither has a rate to choose.
 
     Args:
         land: The function; its rows do not depend on one another.
@@ -209,10 +209,10 @@ def step_length(
     embeds: torch.Tensor, gradient: torch.Tensor, losses: torch.Tensor, before: list[torch.Tensor] | None
 ) -> torch.Tensor:
     """Of each row's next step, `(B,)`; `before` are embeddings and gradient of the step before."""
-    polyak = POLYAK * losses / gradient.square().sum((1, 2)).clamp(min=1e-30)
+    polyak = losses / gradient.square().sum((1, 2)).clamp(min=1e-30)
     if before is None:
-        return polyak
+        return CAUTION * polyak
     moved, turned = embeds - before[0], gradient - before[1]
     curved = (moved * turned).sum((1, 2))
     borwein = curved / turned.square().sum((1, 2)).clamp(min=1e-30)
-    return torch.where(curved > 0, torch.minimum(borwein, LONGEST * polyak), polyak)
+    return torch.where(curved > 0, torch.minimum(borwein, LONGEST * polyak), CAUTION * polyak)

@@ -10,7 +10,7 @@ from backbones.view import look_at
 from inversion.ddim import ddim_invert
 from inversion.guidance import guide
 from inversion.invert import invert
-from inversion.null_text_blocks import descend, optimize_in_blocks
+from inversion.null_text_blocks import descend, optimize_in_blocks, step_length
 from inversion.null_text_path import tolerance
 from inversion.schedule import Schedule, make_schedule
 from inversion.settings import InversionSettings
@@ -118,6 +118,14 @@ def test_steps_find_their_own_length() -> None:
     goal = sizes[:, None, None, None].expand(3, 2, 3, 1)
     found = descend(bowls(sizes), torch.zeros(3, 2, 3), goal, torch.zeros(3), 6)
     torch.testing.assert_close(found.embeds, torch.ones(3, 2, 3), rtol=1e-2, atol=1e-2)
+
+
+def test_the_first_step_is_half_of_polyaks_and_none_is_longer_than_a_parabolas_exact_one() -> None:
+    embeds, gradient, losses = torch.zeros(1, 1, 1), torch.full((1, 1, 1), -2.0), torch.ones(1)  # of (x - 1)^2 at 0
+    flat = [embeds - 1, gradient - 1e-6]  # as if there were hardly any curvature
+    first, longest = (step_length(embeds, gradient, losses, before) for before in (None, flat))
+    assert float(first) == 0.5 * float(losses) / float(gradient) ** 2
+    assert float(embeds - longest * gradient) == 1
 
 
 def test_rows_do_not_see_one_another() -> None:
