@@ -69,6 +69,13 @@ def test_under_a_rectified_flows_levels_the_transition_is_eulers_step() -> None:
     torch.testing.assert_close(ddim_step(Prediction(x0, noise), Level(1 - there, there)), euler)
 
 
+def test_up_to_100_steps_and_divisors_of_1000_begin_in_the_noisiest_tenth(backbone: Backbone) -> None:
+    for steps in (*range(1, 101), 125, 200, 250, 500):
+        schedule = make_schedule(backbone, steps)
+        assert schedule.timesteps[0] + 1000 // steps > 900
+    assert make_schedule(backbone, 501).timesteps[0] == 501  # as the help of `steps` says
+
+
 @pytest.mark.parametrize("steps", [0, -3, 1000])
 def test_impossible_step_counts(backbone: Backbone, steps: int) -> None:
     with pytest.raises(EditRealError, match="steps"):
