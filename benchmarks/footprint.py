@@ -133,7 +133,7 @@ def run_edit(backbone: Backbone, steps: int, phase: Phase) -> None:
     """An edit of a photo of the model's own size, each part within `phase(name)`."""
     side = backbone.image_size
     photo = open_photo(np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8))
-    plans = [plan_edit(backbone, CAPTION, NEW_CAPTION, photo.size, EditSettings(), steps)]
+    plans = [plan_edit(backbone, CAPTION, NEW_CAPTION, photo.size, EditSettings(), range(steps))]
     with phase("encode"):
         view = look_at(backbone, photo)
     with phase("invert"):
@@ -152,7 +152,7 @@ def run_published(plain: Plain, phase: Phase) -> None:
     backbone = plain.backbone
     side = backbone.image_size // backbone.vae_factor
     latents = torch.zeros(1, backbone.latent_channels, side, side, device=backbone.device)
-    plan = plan_edit(backbone, CAPTION, NEW_CAPTION, (backbone.image_size,) * 2, EditSettings(), plain.steps)
+    plan = plan_edit(backbone, CAPTION, NEW_CAPTION, (backbone.image_size,) * 2, EditSettings(), range(plain.steps))
     with phase("invert"):
         pivots = baseline.invert(plain, latents, CAPTION)
     with phase("null-text"):

@@ -58,7 +58,7 @@ def edit_real(
     photo = open_photo(img)  # 1. before a model is loaded, and with it all that can be refused without one
     check_request(photo, region=region, settings=choice, caption=caption, new_caption=new_caption)
     backbone = load_backbone(model, device, dtype)
-    plan = plan_edit(backbone, caption, new_caption, photo.size, choice, inversion.steps)  # 2. what is asked
+    plan = plan_edit(backbone, caption, new_caption, photo.size, choice, inversion.sampled)  # 2. what is asked
     view = look_at(backbone, photo, region)  # 3. geometry, pixels, latents
     trajectory = invert(backbone, view, caption, inversion, told)  # 4. to noise, and exactly back
     # 5. where the words are, what is to stay; 3 to 5 again for the part round something small

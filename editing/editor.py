@@ -95,7 +95,7 @@ class Editor:
             EditRealError: An empty caption, a word that no caption holds, or a mask that cannot be used.
         """
         plan_edit(
-            self.backbone, caption, new_caption, photo_size, with_options(settings or EditSettings(), options), steps=1
+            self.backbone, caption, new_caption, photo_size, with_options(settings or EditSettings(), options), range(1)
         )
 
     def invert(
@@ -183,7 +183,7 @@ class Editor:
         choices = settings_for_each(settings, options, len(new_captions))
         view = self._view_of(trajectory, photo)
         plans = [
-            plan_edit(self.backbone, trajectory.caption, text, view.photo.size, choice, trajectory.steps)
+            plan_edit(self.backbone, trajectory.caption, text, view.photo.size, choice, trajectory.sampled)
             for text, choice in zip(new_captions, choices, strict=True)
         ]
         for plan in plans:
@@ -234,7 +234,7 @@ class Editor:
         """
         view = self._view_of(trajectory, photo)
         choice = with_options(settings or EditSettings(), options)
-        plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.steps)
+        plan = plan_edit(self.backbone, trajectory.caption, new_caption, view.photo.size, choice, trajectory.sampled)
         check_in_region(plan.region.include, view.geometry, "include_mask")
         told = self._told(progress)
         # As an edit would look, so that its bits are the same whether its mask was asked for before or not.

@@ -49,7 +49,7 @@ def edit_generated(
     check_caption(caption, "caption")
     check_caption(new_caption, "new caption")
     backbone, told = load_backbone(model, device, dtype), progress_of(progress)
-    plan = plan_edit(backbone, caption, new_caption, (backbone.image_size,) * 2, choice, inversion.steps)
+    plan = plan_edit(backbone, caption, new_caption, (backbone.image_size,) * 2, choice, inversion.sampled)
     trajectory, photo = generate(backbone, caption, inversion, seed=seed, progress=told)
     view = look_again(trajectory, photo)
     source = look_at_source(backbone, trajectory, [plan], progress=told)
@@ -96,7 +96,7 @@ def generate(
         dtype=backbone.dtype_name,
         geometry=plan_geometry(photo.size, backbone.image_size, backbone.size_multiple),
         report={"seed": seed},
-        first=settings.first_step,
+        first=settings.sampled.start,
         asked=settings.changed,
     )
     return trajectory, photo

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 
-def negative_shares(alphas: Sequence[float | None], steps: int) -> torch.Tensor | None:
+def negative_shares(alphas: Sequence[float | None], sampled: range) -> torch.Tensor | None:
     """The negative caption's share in every edit's unconditional prediction, `(steps, N, 1, 1, 1)` in [0, 1].
 
     `e = a e_uncond + (1 - a) e_negative`, with `a` falling linearly from alpha at the first step to 0 at the last: the
@@ -15,13 +15,14 @@ def negative_shares(alphas: Sequence[float | None], steps: int) -> torch.Tensor 
 
     Args:
         alphas: Of each edit; None is no negative caption.
-        steps: Of the schedule.
+        sampled: The steps that are, up to the schedule's last.
 
     Returns:
         None where no edit has one.
     """
     if all(alpha is None for alpha in alphas):
         return None
-    falling = torch.linspace(1, 0, steps) if steps > 1 else torch.zeros(1)
-    shares = [torch.zeros(steps) if alpha is None else 1 - alpha * falling for alpha in alphas]
+    falling = torch.ones(sampled.stop)
+    falling[sampled.start :] = torch.linspace(1, 0, len(sampled)) if len(sampled) > 1 else 0
+    shares = [torch.zeros(sampled.stop) if alpha is None else 1 - alpha * falling for alpha in alphas]
     return torch.stack(shares, 1)[..., None, None, None]

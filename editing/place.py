@@ -46,7 +46,7 @@ class Place:
         self._include, self._exclude = (
             None if mask is None else self._shares(mask) for mask in (plan.region.include, plan.region.exclude)
         )
-        self._blends = steps_in((plan.settings.blend_start, 1.0), plan.steps).tolist()
+        self._blends = steps_in((plan.settings.blend_start, 1.0), plan.sampled).tolist()
         self.cells = self._covered_cells()
 
     def soft_mask(self, target: AttentionMaps | None = None) -> torch.Tensor:

@@ -25,7 +25,7 @@ class EditPlan:
         alignment: Which words answer to which.
         region: The words and masks that say where the edit takes place.
         settings: How it is made, with those that its kind chooses.
-        steps: Of the schedule.
+        sampled: The steps that are, up to the schedule's last.
         kind: What the edit is about, a key of `kind.KINDS`.
         mask_spread: How often heat is carried along self-attention: the settings', or what suits the model.
         asked: The settings as they were handed over.
@@ -35,7 +35,7 @@ class EditPlan:
     alignment: Alignment
     region: EditRegion
     settings: EditSettings
-    steps: int
+    sampled: range
     kind: str
     mask_spread: int
     asked: EditSettings
@@ -56,7 +56,7 @@ def plan_edit(
     new_caption: str,
     photo_size: tuple[int, int],
     settings: EditSettings,
-    steps: int,
+    sampled: range,
 ) -> EditPlan:
     """Reads captions, words and masks.
 
@@ -66,7 +66,7 @@ def plan_edit(
         new_caption: What it should show.
         photo_size: `(width, height)`, which masks must have.
         settings: How the edit is made.
-        steps: Of the schedule.
+        sampled: The steps that are, see `Trajectory.sampled`.
 
     Raises:
         EditRealError: An empty caption, a word that no caption holds, a mask that cannot be used, settings or a model
@@ -80,7 +80,7 @@ def plan_edit(
     chosen = fill_in(settings, policy_of(kind, settings))
     spread = backbone.mask_spread if chosen.mask_spread is None else chosen.mask_spread
     region = find_region(alignment, chosen, photo_size)
-    plan = EditPlan(alignment, region, chosen, steps, kind, spread, asked=settings, colors=colors)
+    plan = EditPlan(alignment, region, chosen, sampled, kind, spread, asked=settings, colors=colors)
     TrustModel.of(backbone)  # read to see whether it can be
     side = backbone.image_size // backbone.vae_factor
     CONTROLS[settings.control]([plan], backbone.sites(side, side), torch.device("cpu"))  # made to see whether it can be

@@ -121,7 +121,7 @@ class Predictor:
         self._timesteps = make_schedule(backbone, trajectory.steps).timesteps
         self._source = backbone.condition([plans[0].alignment.source])
         self._targets = backbone.condition([plan.alignment.target for plan in plans])
-        shares = negative_shares([plan.settings.negative_alpha for plan in plans], trajectory.steps)
+        shares = negative_shares([plan.settings.negative_alpha for plan in plans], trajectory.sampled)
         self._negative = None if shares is None else shares.to(backbone.device)
 
     def predict(

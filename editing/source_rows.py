@@ -76,7 +76,7 @@ class SourceRows:
 def needs_of(backbone: Backbone, plans: Sequence[EditPlan], height: int, width: int) -> Needs:
     """Where edits that are alike in control look at the source, for latents of `height` x `width`."""
     control = CONTROLS[plans[0].settings.control](plans, backbone.sites(height, width), backbone.device)
-    return tuple(frozenset(control.sites(step)) for step in range(plans[0].steps))
+    return tuple(frozenset(control.sites(step)) for step in range(plans[0].sampled.stop))
 
 
 @torch.no_grad()
@@ -122,14 +122,15 @@ def look_at_rows(
 
 def steps_looked_at(trajectory: Trajectory, mapped: Collection[int] = ()) -> int:
     """How many steps `look_at_rows` looks at."""
-    return trajectory.steps - trajectory.first + sum(step < trajectory.first for step in mapped)
+    return len(trajectory.sampled) + sum(step < trajectory.first for step in mapped)
 
 
 def _batches(trajectory: Trajectory, mapped: Collection[int], sites: Sequence[Site]) -> list[list[int]]:
     """Steps that are mapped alone, then those that are sampled, in batches that are the same whatever is mapped."""
     early = sorted(step for step in mapped if step < trajectory.first)
-    sampled = range(trajectory.first, trajectory.steps)
-    return [[steps[i] for i in some] for steps in (early, sampled) for some in levels_at_once(len(steps), sites)]
+    return [
+        [steps[i] for i in some] for steps in (early, trajectory.sampled) for some in levels_at_once(len(steps), sites)
+    ]
 
 
 class Keeping(Control):

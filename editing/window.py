@@ -33,16 +33,22 @@ def window_bounds(window: Window, name: str = "") -> tuple[float, float]:
     return start, end
 
 
-def steps_in(window: Window, steps: int) -> torch.Tensor:
-    """The steps inside a window, `(steps,)` bool; a bound that falls between two steps goes to the nearer one, half up.
+def steps_in(window: Window, sampled: range) -> torch.Tensor:
+    """Which of the schedule's steps lie inside a window, `(steps,)` bool.
+
+    A bound that falls between two steps goes to the nearer one, half up.
+
+    Args:
+        window: Shares of the steps that are sampled.
+        sampled: Those, up to the schedule's last.
 
     Raises:
         EditRealError: It is no window.
     """
     import torch  # settings are read without it
 
-    start, end = (_nearest(bound * steps) for bound in window_bounds(window))
-    index = torch.arange(steps)
+    start, end = (sampled.start + _nearest(bound * len(sampled)) for bound in window_bounds(window))
+    index = torch.arange(sampled.stop)
     return (index >= start) & (index < end)
 
 

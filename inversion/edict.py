@@ -11,6 +11,8 @@ from backbones.condition import Condition
 from backbones.errors import EditRealError
 from backbones.finite import check_finite
 from backbones.levels import Level
+from backbones.precision import finest
+from inversion.ddim import ddim_invert
 from inversion.guidance import guide
 from inversion.method import Method
 from inversion.progress import Progress
@@ -39,22 +41,24 @@ def edict(
     """Two coupled latents whose guided steps are undone exactly (Wallace et al., CVPR 2023).
 
     The guidance of the inversion is that of the edit. The latents are float64 where the device has it, since every step
-    divides by `MIXING` twice; the network computes in its own number format.
+    divides by `MIXING` twice; the network computes in its own number format. The steps that sampling leaves out are
+    not undone: their latents, at which words may be looked for, are DDIM's.
 
     Raises:
-        EditRealError: The model's noisiest level holds nothing of the photo, where no step can be undone.
+        EditRealError: Sampling would begin where nothing of the photo is left, at a step that cannot be undone.
     """
     assert settings.guidance_scale is not None
-    if not schedule.levels[0].signal:
+    if not schedule.levels[schedule.first].signal:
         raise EditRealError(
-            "expected a model whose noisiest level holds some of the photo for inversion='edict', got one of zero "
-            "terminal SNR; use inversion='direct'"
+            "expected skip to leave out the first step for inversion='edict', since at this model's noisiest level "
+            f"nothing of the photo is left, got skip={settings.skip:g} of {schedule.steps} steps; take more skip or "
+            "more steps, or inversion='direct'"
         )
     empty, scale = backbone.condition([""]), settings.guidance_scale
-    pair: State = (latents.to(_precise(latents.device)),) * 2
+    pair: State = (latents.to(finest(latents.device)),) * 2
     pairs = [pair]
     with progress.phase("invert", schedule.steps) as callback:
-        for done, i in enumerate(reversed(range(schedule.steps))):
+        for done, i in enumerate(reversed(schedule.sampled)):
 
             def noise(at: torch.Tensor, timestep: int = schedule.timesteps[i]) -> torch.Tensor:
                 uncond, cond = (backbone.predict(at, timestep, one) for one in (empty, condition))
@@ -63,11 +67,16 @@ def edict(
             pair = undo(pair, *coefficients(schedule.levels[i], schedule.levels[i + 1]), i, noise)
             pairs.append(pair)
             callback(done, pair[0].float())
+        earlier = ddim_invert(
+            backbone,
+            schedule.left_out,
+            pair[0].float(),
+            condition,
+            lambda done, at: callback(len(pairs) - 1 + done, at),
+        )
     first, second = (check_finite(torch.cat(path[::-1]), "inverted latents") for path in zip(*pairs, strict=True))
-    pivots = first.float()
-    pivots[-1:] = latents
     return Inverted(
-        pivots,
+        torch.cat([earlier, first[1:-1].float(), latents]),
         empty.expand(schedule.steps),
         report={"mixing": MIXING, "skip": settings.skip},
         kept={"first": first, "second": second},
@@ -147,13 +156,10 @@ class CoupledWalk:
         return tuple(part[:1] for part in both), tuple(part[1:] for part in both)
 
     def _stored(self, level: int) -> State:
-        kept = self._trajectory.kept
-        return tuple(kept[name][level : level + 1] for name in ("first", "second"))
-
-
-def _precise(device: torch.device) -> torch.dtype:
-    """Apple's GPUs have no float64."""
-    return torch.float32 if device.type == "mps" else torch.float64
+        """The pair at a level; of those that sampling leaves out there may be none."""
+        kept = [self._trajectory.kept[name] for name in ("first", "second")]
+        row = len(kept[0]) - 1 - self._trajectory.steps + level
+        return tuple(part[row : row + 1] for part in kept)
 
 
 METHOD = Method(edict, CoupledWalk, kept=("first", "second"), guidance_scale=GUIDANCE, skip=SKIP)

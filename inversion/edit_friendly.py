@@ -43,14 +43,14 @@ def edit_friendly(
     """
     path, empty = noised_path(schedule, latents, settings.noise_seed), backbone.condition([""])
     residuals = torch.zeros_like(path[1:])
-    with progress.phase("invert", schedule.steps - settings.first_step) as callback:
-        for i in range(settings.first_step, schedule.steps):
+    with progress.phase("invert", len(schedule.sampled)) as callback:
+        for done, i in enumerate(schedule.sampled):
             here, timestep = path[i : i + 1], schedule.timesteps[i]
             uncond, cond = (backbone.predict(here, timestep, one) for one in (empty, condition))
             deviation = settings.eta * posterior_deviation(schedule.levels[i], schedule.levels[i + 1])
             mean = ddim_step(guide(uncond, cond, SOURCE_GUIDANCE), schedule.levels[i + 1], deviation)
             residuals[i] = (path[i + 1 : i + 2] - mean)[0]
-            callback(i - settings.first_step, here)
+            callback(done, here)
     return Inverted(
         path,
         empty.expand(schedule.steps),

@@ -57,7 +57,7 @@ def invert(
     """
     asked = settings or InversionSettings()
     settings = settle(backbone, asked)
-    schedule, condition = make_schedule(backbone, settings.steps), backbone.condition([caption])
+    schedule, condition = make_schedule(backbone, settings.steps, settings.sampled.start), backbone.condition([caption])
     method = METHODS[settings.inversion]
     inverted = method.invert(backbone, schedule, view.latents, condition, settings, progress or Progress())
     assert settings.guidance_scale is not None
@@ -75,7 +75,7 @@ def invert(
         geometry=view.geometry,
         report=inverted.report,
         kept=inverted.kept,
-        first=settings.first_step,
+        first=schedule.first,
         source_guidance=inverted.source_guidance,
         asked=asked.changed,
     )

@@ -55,7 +55,7 @@ def invert_and_tune(
         pivots = ddim_invert(backbone, schedule, latents, condition, callback)
     start = condition if settings.null_text_start == "caption" else backbone.condition([""])
     problem = (backbone, schedule, pivots, condition, start, settings.guidance_scale)
-    with progress.phase("null-text", schedule.steps) as callback:
+    with progress.phase("null-text", len(schedule.sampled)) as callback:
         tuned = optimize(*problem, max_inner_steps=settings.max_inner_steps, callback=callback)
     report = tuned.report | {"null_text_start": settings.null_text_start}
     return Inverted(pivots, tuned.uncond, tuned.arrived, report)

@@ -20,7 +20,7 @@ from backbones.finite import check_finite
 from backbones.levels import Level, Prediction
 from backbones.memory import ROWS_AT_ONCE, rows_that_fit
 from inversion.guidance import guide
-from inversion.null_text_path import NullTextResult, gradient_of, squared_errors, tolerance
+from inversion.null_text_path import NullTextResult, for_all_steps, gradient_of, squared_errors, tolerance
 from inversion.progress import Callback
 from inversion.schedule import Schedule
 from inversion.steps import ddim_step
@@ -62,7 +62,7 @@ def optimize_in_blocks(
     """
     embeds, kept = start.embeds, []
     at_once = max(1, int(rows_that_fit(backbone, *pivots.shape[-2:]) / ROWS_AT_ONCE))  # each with its gradient
-    chosen = range(0, schedule.steps, every)
+    chosen = schedule.sampled[::every]
     land = landing(backbone, schedule, pivots, condition, start, guidance_scale, chosen)
     for first in range(0, len(chosen), block):
         steps = chosen[first : first + block]
@@ -73,16 +73,16 @@ def optimize_in_blocks(
             if callback:
                 end = min(steps[-1] + every, schedule.steps)
                 reached = max(steps[0], steps[0] + int(done * (end - steps[0])) - 1)
-                callback(reached, pivots[reached + 1 : reached + 2])
+                callback(reached - schedule.first, pivots[reached + 1 : reached + 2])
 
         tuned = descend(partial(land, first=first), starts, goal, tolerances, max_inner_steps, at_once, told)
         told(1.0)
         embeds = tuned.embeds[-1:]
         kept.append(tuned)
     found = check_finite(torch.cat([tuned.embeds for tuned in kept]), "null-text embeddings")
-    found = found.repeat_interleave(every, 0)[: schedule.steps]
+    found = found.repeat_interleave(every, 0)[: len(schedule.sampled)]
     updates, losses = (torch.cat(parts).tolist() for parts in zip(*(tuned[1:] for tuned in kept), strict=True))
-    return NullTextResult(start.expand(schedule.steps).with_embeds(found), None, tuple(updates), tuple(losses))
+    return NullTextResult(for_all_steps(found, start, schedule), None, tuple(updates), tuple(losses))
 
 
 Land = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

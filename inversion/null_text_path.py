@@ -137,15 +137,15 @@ def along_path(
     Arguments are those of `optimize_null_text`; `tune_step` starts each timestep from the embedding before. The
     callback is told of every evaluation too, so that what it raises ends the optimisation there.
     """
-    latents, embeds = pivots[:1], start.embeds
+    latents, embeds = pivots[schedule.first : schedule.first + 1], start.embeds
     kept, inner_steps, losses = [], [], []
-    for i, timestep in enumerate(schedule.timesteps):
+    for done, i in enumerate(schedule.sampled):
         with torch.no_grad():
-            cond = backbone.predict(latents, timestep, condition)
+            cond = backbone.predict(latents, schedule.timesteps[i], condition)
 
-        def land(embeds: torch.Tensor, i: int = i, latents=latents, cond=cond) -> torch.Tensor:  # type: ignore[no-untyped-def]
+        def land(embeds: torch.Tensor, done: int = done, i: int = i, latents=latents, cond=cond) -> torch.Tensor:  # type: ignore[no-untyped-def]
             if callback:
-                callback(max(i - 1, 0), latents)
+                callback(max(done - 1, 0), latents)
             rows = len(embeds)
             told = start.expand(rows).with_embeds(embeds)
             uncond = backbone.predict(latents.expand(rows, -1, -1, -1), schedule.timesteps[i], told)
@@ -158,9 +158,15 @@ def along_path(
         inner_steps.append(tuned.updates)
         losses.append(tuned.loss)
         if callback:
-            callback(i, latents)
+            callback(done, latents)
     found = check_finite(torch.cat(kept), "null-text embeddings")
-    return NullTextResult(start.expand(schedule.steps).with_embeds(found), latents, tuple(inner_steps), tuple(losses))
+    return NullTextResult(for_all_steps(found, start, schedule), latents, tuple(inner_steps), tuple(losses))
+
+
+def for_all_steps(tuned: torch.Tensor, start: Condition, schedule: Schedule) -> Condition:
+    """A row for each step: the embeddings `(S, K, D)` of those that are sampled, the start's where none is."""
+    left_out = start.embeds.expand(schedule.first, -1, -1)
+    return start.expand(schedule.steps).with_embeds(torch.cat([left_out, tuned]))
 
 
 def published_step(i: int, steps: int) -> float:

@@ -21,18 +21,30 @@ class Schedule:
     Attributes:
         timesteps: Of the denoising steps, falling, `steps` of them.
         levels: From the most noise to the least, `steps + 1` of them; the last stands for the photo itself.
+        first: The step that sampling begins with.
     """
 
     timesteps: tuple[int, ...]
     levels: tuple[Level, ...]
+    first: int = 0
 
     @property
     def steps(self) -> int:
         return len(self.timesteps)
 
+    @property
+    def sampled(self) -> range:
+        """The steps that sampling takes."""
+        return range(self.first, self.steps)
 
-def make_schedule(backbone: Backbone, steps: int) -> Schedule:
-    """The schedule that diffusers' DDIMScheduler follows under the model's configuration.
+    @property
+    def left_out(self) -> Schedule:
+        """What comes before those."""
+        return Schedule(self.timesteps[: self.first], self.levels[: self.first + 1])
+
+
+def make_schedule(backbone: Backbone, steps: int, first: int = 0) -> Schedule:
+    """The schedule that diffusers' DDIMScheduler follows under the model's configuration, sampled from `first` on.
 
     Of trailing timesteps each step ends at the level that the next one is told of, where diffusers ends `T // steps`
     below its own timestep. The last step of a rectified flow ends at the photo, as in FlowMatchEulerDiscreteScheduler.
@@ -54,7 +66,7 @@ def make_schedule(backbone: Backbone, steps: int) -> Schedule:
     landing = timesteps[-1] - stride
     at_photo = landing < 0 or trained.prediction_type == "flow"
     last = trained.final if at_photo else trained.at(landing)
-    return Schedule(tuple(timesteps), (*(trained.at(timestep) for timestep in timesteps), last))
+    return Schedule(tuple(timesteps), (*(trained.at(timestep) for timestep in timesteps), last), first)
 
 
 def trailing_timesteps(trained: int, steps: int) -> list[int]:

@@ -84,7 +84,8 @@ class InversionSettings:
 
     skip: float | None = option(
         None,
-        help="share of the steps from noise that sampling leaves out, so that more of the photo stays",
+        help="share of the steps from noise that sampling leaves out, so that more of the photo stays; windows such as "
+        "`cross_replace` are shares of the others",
         group="inversion",
         least=0,
         most=0.95,
@@ -114,9 +115,10 @@ class InversionSettings:
         return {name: value for name, value in vars(self).items() if value != getattr(InversionSettings, name)}
 
     @property
-    def first_step(self) -> int:
-        """The step that sampling begins with; one is left in any case."""
-        return min(math.floor((self.skip or 0.0) * self.steps + 0.5), self.steps - 1)
+    def sampled(self) -> range:
+        """The steps that sampling takes, one in any case."""
+        skip = _methods()[self.inversion].skip if self.skip is None else self.skip
+        return range(min(math.floor(skip * self.steps + 0.5), self.steps - 1), self.steps)
 
     def __post_init__(self) -> None:
         check_options(self)

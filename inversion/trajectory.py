@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from backbones.condition import Condition
 from backbones.errors import EditRealError
 from backbones.geometry import Geometry
+from backbones.precision import on_device
 from backbones.saving import written_whole
 from inversion.settings import InversionSettings
 
@@ -88,14 +89,19 @@ class Trajectory:
     asked: dict[str, Any] | None = None
 
     @property
+    def sampled(self) -> range:
+        """The steps that sampling takes, up to the last."""
+        return range(self.first, self.steps)
+
+    @property
     def guidance_of_source(self) -> float:
         """That sampling the source needs."""
         return self.guidance_scale if self.source_guidance is None else self.source_guidance
 
     def to(self, device: torch.device | str) -> Trajectory:
-        """The same trajectory with its tensors on `device`."""
+        """The same trajectory with its tensors on `device`, in float32 where that has no float64."""
         arrived = None if self.arrived is None else self.arrived.to(device)
-        kept = {name: tensor.to(device) for name, tensor in self.kept.items()}
+        kept = {name: on_device(tensor, torch.device(device)) for name, tensor in self.kept.items()}
         return dataclasses.replace(
             self, latents=self.latents.to(device), uncond=self.uncond.to(device), arrived=arrived, kept=kept
         )

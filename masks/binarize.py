@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from backbones.errors import EditRealError
+from backbones.precision import finest
 from masks.aggregate import normalize
 
 PUBLISHED_THRESHOLD = 0.3
@@ -40,8 +41,7 @@ def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
     No histogram: its bins would put the cut at the edge of the lower class rather than in the gap. It stays on the
     values' device, so that nothing waits for it.
     """
-    exact = torch.float32 if values.device.type == "mps" else torch.float64
-    ordered = values.flatten().to(exact).sort().values
+    ordered = values.flatten().to(finest(values.device)).sort().values
     if len(ordered) == 1:
         return torch.full_like(ordered[0], 0.5)
     below = torch.arange(1, len(ordered), device=ordered.device)

@@ -26,11 +26,11 @@ class MutualSelfAttention(Control):
     caption's, the contents are the photo's, so that shapes may change where prompt-to-prompt would hold them.
     """
 
-    def __init__(self, edits: int, steps: int, sites: Sequence[Site]) -> None:
+    def __init__(self, edits: int, sampled: range, sites: Sequence[Site]) -> None:
         of_self = [site for site in sites if site.kind in ("self", "joint")]
         self._rows = Rows(edits)
         self._sites = [site for index, site in enumerate(of_self) if index >= FIRST_LAYER * len(of_self)]
-        self._steps = steps_in((FIRST_STEP, 1.0), steps).tolist()
+        self._steps = steps_in((FIRST_STEP, 1.0), sampled).tolist()
 
     def sites(self, step: int) -> Collection[Site]:
         return self._sites if self._steps[step] else ()
@@ -50,4 +50,4 @@ def mutual(plans: Sequence[EditPlan], sites: Sequence[Site], device: torch.devic
     """
     if any(plan.settings.reweight for plan in plans):
         raise EditRealError("expected no reweight with control='mutual', which leaves words alone; use 'replace'")
-    return MutualSelfAttention(len(plans), plans[0].steps, sites)
+    return MutualSelfAttention(len(plans), plans[0].sampled, sites)

@@ -33,11 +33,11 @@ class PlugAndPlay(Control):
     The published negative prompt is a matter of guidance, not of a control: see `negative.negative_shares`.
     """
 
-    def __init__(self, edits: int, steps: int, sites: Sequence[Site]) -> None:
+    def __init__(self, edits: int, sampled: range, sites: Sequence[Site]) -> None:
         self._rows = Rows(edits)
         self._features, self._attention = layers_of(sites)
-        self._feature_steps = steps_in(FEATURES_UNTIL, steps).tolist()
-        self._attention_steps = steps_in(ATTENTION_UNTIL, steps).tolist()
+        self._feature_steps = steps_in(FEATURES_UNTIL, sampled).tolist()
+        self._attention_steps = steps_in(ATTENTION_UNTIL, sampled).tolist()
 
     def sites(self, step: int) -> Collection[Site]:
         features = self._features if self._feature_steps[step] else []
@@ -99,4 +99,4 @@ def plug_and_play(plans: Sequence[EditPlan], sites: Sequence[Site], device: torc
         raise EditRealError(
             "expected no reweight with control='plug_and_play', which leaves words alone; use 'replace'"
         )
-    return PlugAndPlay(len(plans), plans[0].steps, sites)
+    return PlugAndPlay(len(plans), plans[0].sampled, sites)

@@ -78,7 +78,7 @@ class WordEdits:
 
 def lay_out(
     alignment: Alignment,
-    steps: int,
+    sampled: range,
     *,
     cross_replace: Window | Mapping[str, Window],
     self_replace: Window,
@@ -92,7 +92,7 @@ def lay_out(
 
     Args:
         alignment: The two captions.
-        steps: Of the schedule.
+        sampled: The steps that are, up to the schedule's last.
         cross_replace: When the source's cross-attention is carried over; a mapping gives target words a window of
             their own, and the others that of the key `default` (or all steps).
         self_replace: When its self-attention is.
@@ -108,15 +108,15 @@ def lay_out(
     target = alignment.target
     windows = dict(cross_replace) if isinstance(cross_replace, Mapping) else {"default": cross_replace}
     length = target.length
-    cross_steps = steps_in(windows.pop("default", 1.0), steps)[:, None].expand(steps, length).clone()
+    cross_steps = steps_in(windows.pop("default", 1.0), sampled)[:, None].expand(-1, length).clone()
     for name, window in windows.items():
-        cross_steps[:, _positions(target, name)] = steps_in(window, steps)[:, None]
+        cross_steps[:, _positions(target, name)] = steps_in(window, sampled)[:, None]
     scale = torch.ones(length)
     for word in new_words(alignment):
         scale[list(word.positions)] = float(emphasis)
     for name, weight in weights.items():
         scale[_positions(target, name)] = float(weight)
-    by_step = torch.where(steps_in(emphasis_window, steps)[:, None], scale, torch.ones(length))
+    by_step = torch.where(steps_in(emphasis_window, sampled)[:, None], scale, torch.ones(length))
     acts = cross_steps.any(1) | (by_step != 1).any(1)
     return WordEdits(
         carry=alignment.carry_matrix(swaps=carry_swaps).to(device),
@@ -124,7 +124,7 @@ def lay_out(
         weights=by_step.to(device),
         cross_steps=cross_steps.to(device),
         acts=tuple(acts.tolist()),
-        holds=tuple(steps_in(self_replace, steps).tolist()),
+        holds=tuple(steps_in(self_replace, sampled).tolist()),
     )
 
 
@@ -208,7 +208,7 @@ def _of_plans(
     words = [
         lay_out(
             plan.alignment,
-            plan.steps,
+            plan.sampled,
             cross_replace=with_default(plan.settings.cross_replace),
             self_replace=plan.settings.self_replace,
             weights=plan.settings.reweight,

@@ -28,7 +28,7 @@ def plain(backbone: Backbone) -> Plain:
 
 
 def plan(backbone: Backbone, **settings: object) -> EditPlan:
-    return plan_edit(backbone, CAPTION, NEW, (32, 32), EditSettings(**settings), STEPS)
+    return plan_edit(backbone, CAPTION, NEW, (32, 32), EditSettings(**settings), range(STEPS))
 
 
 def test_it_inverts_as_we_do(plain: Plain, latents: torch.Tensor) -> None:

@@ -55,7 +55,7 @@ def made(first: EditResult, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
                 results.append(dataclasses.replace(first, metrics=metrics, trouble=trouble, doubt=doubt))
             return results
 
-        plan = plan_edit(backbone, CAPTION, NEW, (40, 48), EditSettings(**options), steps=3)
+        plan = plan_edit(backbone, CAPTION, NEW, (40, 48), EditSettings(**options), sampled=range(3))
         return make_with_second_thoughts(make, [plan])[0], asked
 
     return run
@@ -168,7 +168,7 @@ def test_what_is_tried_can_be_made_and_differs(backbone: Backbone, kind: str) ->
         assert len({EditSettings(), *tried}) == 1 + len(tried) >= 3
         for settings in tried:
             options = dataclasses.replace(settings, reweight={"cat": 2.0})  # a control may refuse weights
-            plan_edit(backbone, CAPTION, NEW, (40, 48), options, steps=3)
+            plan_edit(backbone, CAPTION, NEW, (40, 48), options, sampled=range(3))
 
 
 def test_its_recipe_makes_the_chosen_attempt_again(

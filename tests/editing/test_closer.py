@@ -43,7 +43,7 @@ def look_of(
     photo, editor = picture(size[1], size[0]), Editor(backbone)
     trajectory = editor.invert(photo, CAPTION, inversion="direct", steps=2, region=region)
     settings = EditSettings(refinement="plain", mask_spread=0, **options)
-    plan = plan_edit(backbone, CAPTION, NEW, size, settings, steps=2)
+    plan = plan_edit(backbone, CAPTION, NEW, size, settings, sampled=range(2))
     cross = torch.zeros(1, CELLS, CELLS, 24)
     for position in plan.region.source_words[0].positions:
         cross[0][(*held, position)] = 1
@@ -124,7 +124,9 @@ class TestPart:
 
     def test_things_that_are_added_may_be_anywhere(self, backbone: Backbone) -> None:
         plan, look = look_of(backbone, (256, 256), SMALL)
-        more = plan_edit(backbone, CAPTION, "a photo of a green rose with a hat", (256, 256), plan.settings, steps=2)
+        more = plan_edit(
+            backbone, CAPTION, "a photo of a green rose with a hat", (256, 256), plan.settings, sampled=range(2)
+        )
         assert part_round(plan, look) is not None
         assert part_round(more, look) is None
 
@@ -138,7 +140,9 @@ class TestPart:
         for moved in range(0, 64, 8):
             mask = np.zeros((1024, 1024), bool)
             mask[260 : 380 + moved, 650:750] = True
-            grown = plan_edit(backbone, CAPTION, NEW, (1024, 1024), replace(plan.settings, include_mask=mask), steps=2)
+            grown = plan_edit(
+                backbone, CAPTION, NEW, (1024, 1024), replace(plan.settings, include_mask=mask), sampled=range(2)
+            )
             parts.add(part_round(grown, look))
         assert len(parts) <= 4 and all(side % 32 == 0 for part in parts if part for side in part)
 

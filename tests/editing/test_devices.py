@@ -130,7 +130,7 @@ def test_the_host_waits_for_no_step_of_an_edit(there: Backbone, rule: str, contr
     steps = 4
     trajectory = Editor(there).invert(picture(), CAPTION, inversion="direct", steps=steps)
     view = look_again(trajectory, open_photo(picture()))
-    plan = plan_edit(there, CAPTION, NEW, view.photo.size, EditSettings(mask_rule=rule, control=control), steps)
+    plan = plan_edit(there, CAPTION, NEW, view.photo.size, EditSettings(mask_rule=rule, control=control), range(steps))
     done: list[int] = []
 
     def after(step: int, _: torch.Tensor) -> None:
@@ -154,7 +154,9 @@ def test_no_step_of_an_edit_moves_values_to_or_from_the_device(model_folder: Pat
     with live_tensors() as live:
         trajectory = Editor(backbone).invert(picture(), CAPTION, inversion="direct", steps=steps)
         view = look_again(trajectory, open_photo(picture()))
-        plan = plan_edit(backbone, CAPTION, NEW, view.photo.size, EditSettings(mask_rule=rule, control=control), steps)
+        plan = plan_edit(
+            backbone, CAPTION, NEW, view.photo.size, EditSettings(mask_rule=rule, control=control), range(steps)
+        )
         maps = look_for_words(backbone, trajectory)
         sample_edits(backbone, trajectory, view, [plan], maps, callback=lambda *_: told.append(len(live.asked)))
     assert len(told) == steps

@@ -25,12 +25,14 @@ def whole(editor: Editor, **options: Any) -> EditResult:
 
 
 def test_the_photos_caption_takes_the_empty_ones_place_step_by_step() -> None:
-    shares = negative_shares([1.0, 0.75, 0.0, None], steps=5)
+    shares = negative_shares([1.0, 0.75, 0.0, None], sampled=range(5))
     assert shares is not None and shares.shape == (5, 4, 1, 1, 1)
     expected = [[0, 0.25, 0.5, 0.75, 1], [0.25, 0.4375, 0.625, 0.8125, 1], [1] * 5, [0] * 5]
     torch.testing.assert_close(shares[..., 0, 0, 0].T, torch.tensor(expected))
-    (last,) = negative_shares([1.0], steps=1)  # type: ignore[misc]
-    assert float(last) == 1 and negative_shares([None, None], steps=5) is None
+    skipped = negative_shares([1.0], sampled=range(3, 8))
+    assert skipped is not None and torch.equal(skipped[3:], shares[:, :1])
+    (last,) = negative_shares([1.0], sampled=range(1))  # type: ignore[misc]
+    assert float(last) == 1 and negative_shares([None, None], sampled=range(5)) is None
 
 
 @one_model

@@ -33,7 +33,7 @@ def view() -> View:
 
 def plan(backbone: Backbone, **options: Any) -> EditPlan:
     settings = EditSettings(mask_rule="midrange", mask_spread=0, **options)
-    return plan_edit(backbone, "a photo of a rose", "a photo of a cat", (SIDE, SIDE), settings, steps=10)
+    return plan_edit(backbone, "a photo of a rose", "a photo of a cat", (SIDE, SIDE), settings, sampled=range(10))
 
 
 def maps_of(edit: EditPlan) -> AttentionMaps:
@@ -103,7 +103,7 @@ def test_what_the_user_includes_is_edited_whole_however_large_the_photo(backbone
     include[700 : 700 + side, 1000 : 1000 + side] = True
     exclude[702, 1002] = True
     settings = EditSettings(include_mask=include, exclude_mask=exclude, refinement="plain")
-    edit = plan_edit(backbone, "a photo of a rose", "a photo of a cat", (1200, 900), settings, steps=10)
+    edit = plan_edit(backbone, "a photo of a rose", "a photo of a cat", (1200, 900), settings, sampled=range(10))
     place = Place(edit, maps_of(edit), large)
     fine = place.fine_mask(place.soft_mask())
     far = cv2.dilate(exclude.astype(np.uint8), np.ones((17, 17))) == 0  # to what is excluded it fades
@@ -138,7 +138,7 @@ def test_a_small_mark_of_the_users_is_edited_too(backbone: Backbone, view: View,
 def test_what_is_added_alone_can_tell_where_it_is(
     backbone: Backbone, caption: str, new: str, options: dict[str, Any], added: list[str]
 ) -> None:
-    region = plan_edit(backbone, caption, new, (SIDE, SIDE), EditSettings(**options), steps=10).region
+    region = plan_edit(backbone, caption, new, (SIDE, SIDE), EditSettings(**options), sampled=range(10)).region
     assert [word.text for word in region.added_words] == added
 
 

@@ -45,7 +45,7 @@ def invert(backbone: Backbone, method: str = "direct") -> Trajectory:
 def plan(backbone: Backbone, new: str = NEW, **settings: Any) -> EditPlan:
     """With a fixed threshold: in a tiny model's flat maps the last bits decide where Otsu's would cut."""
     settings = {"mask_threshold": 0.3, "mask_grows": True, **settings}
-    return plan_edit(backbone, CAPTION, new, picture().size, EditSettings(**settings), STEPS)
+    return plan_edit(backbone, CAPTION, new, picture().size, EditSettings(**settings), range(STEPS))
 
 
 def sample(

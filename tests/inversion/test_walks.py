@@ -156,11 +156,49 @@ def test_another_caption_leads_elsewhere(backbone: Backbone, view: View, method:
     assert (source[0] - targets[0]).abs().max() > 1e-3
 
 
-def test_edict_refuses_a_model_without_any_signal_in_its_noise(backbone: Backbone, view: View) -> None:
-    levels = replace(backbone.levels, signal=backbone.levels.signal.clone())
-    levels.signal[:] = 0
-    with pytest.raises(EditRealError, match=r"^expected a model whose noisiest level .* use inversion='direct'$"):
-        invert(replace(backbone, levels=levels), view, CAPTION, InversionSettings(inversion="edict", steps=2))
+@pytest.mark.parametrize("backbone", ["v_prediction"], indirect=True)
+def test_edict_wants_only_the_steps_without_any_signal_left_out(backbone: Backbone, view: View) -> None:
+    noisiest, steps = make_schedule(backbone, 4).timesteps[0], {"inversion": "edict", "steps": 4}
+    levels = replace(backbone.levels, signal=backbone.levels.signal.clone(), noise=backbone.levels.noise.clone())
+    levels.signal[noisiest], levels.noise[noisiest] = 0, 1
+    silent = replace(backbone, levels=levels)
+    with pytest.raises(EditRealError, match=r"^expected skip to leave out the first step .* or inversion='direct'$"):
+        invert(silent, view, CAPTION, InversionSettings(**steps, skip=0.1))
+    trajectory = invert(silent, view, CAPTION, InversionSettings(**steps))
+    assert trajectory.first == 1 and trajectory.latents.shape[0] == 5 and trajectory.latents.isfinite().all()
+    (source, _), _ = walked(silent, trajectory, NEW, exact=False)
+    torch.testing.assert_close(source.float(), view.latents, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("inversion", "calls"),
+    [("edict", (16, 2 + 8)), ("null_text_search", (4 + 8, 4 + 4)), ("null_text", (4 + 8, 4 + 4))],
+)
+def test_steps_that_sampling_leaves_out_are_not_worked_on(
+    backbone: Backbone, view: View, inversion: str, calls: tuple[int, int]
+) -> None:
+    """But for DDIM's way through them, where words may be looked for."""
+    found = []
+    options = {"inversion": inversion, "max_inner_steps": 0, "null_text_block": 1}
+    for skip in (0.0, 0.5):
+        counted: list[int] = []
+        handle = backbone.denoiser.register_forward_pre_hook(lambda *_, counted=counted: counted.append(1))
+        invert(backbone, view, CAPTION, InversionSettings(steps=4, skip=skip, **options))
+        handle.remove()
+        found.append(len(counted))
+    assert tuple(found) == calls
+
+
+@pytest.mark.parametrize("options", [{"inversion": "null_text_search"}, {"null_text_block": 1}])
+def test_null_text_is_tuned_along_the_way_that_sampling_takes(
+    backbone: Backbone, view: View, options: dict[str, object]
+) -> None:
+    settings = InversionSettings(steps=6, skip=0.5, max_inner_steps=1, guidance_scale=3.0, **options)  # type: ignore[arg-type]
+    trajectory = invert(backbone, view, CAPTION, settings)
+    (source,), _ = walked(backbone, trajectory, NEW, exact=False)
+    torch.testing.assert_close(source, trajectory.arrived, rtol=1e-4, atol=1e-4)
+    assert len(trajectory.uncond) == 6 and len(trajectory.report["inner_steps"]) == 3
+    assert torch.equal(trajectory.uncond[0].embeds, backbone.condition([""]).embeds)
 
 
 def test_the_same_caption_drafts_nothing_without_guidance(backbone: Backbone, view: View) -> None:
@@ -229,4 +267,4 @@ def test_what_is_left_to_the_method_is_settled(backbone: Backbone, view: View) -
         trajectory = invert(backbone, view, CAPTION, InversionSettings(inversion=method, steps=50))
         assert trajectory.first == first
     assert invert(backbone, view, CAPTION, InversionSettings(inversion="edict", steps=2)).guidance_scale == 3.0
-    assert InversionSettings(steps=3, skip=0.95).first_step == 2
+    assert InversionSettings(steps=3, skip=0.95).sampled == range(2, 3)

@@ -17,14 +17,14 @@ CAPTION, NEW = "a photo of a red rose", "a photo of a red cat"
 
 
 def test_it_begins_at_a_step_and_a_layer() -> None:
-    control = MutualSelfAttention(edits=2, steps=50, sites=SITES)
+    control = MutualSelfAttention(edits=2, sampled=range(50), sites=SITES)
     assert [step for step in range(50) if control.sites(step)] == list(range(4, 50))
     assert list(control.sites(10)) == SITES[10:]
 
 
 def test_every_row_asks_with_its_own_queries_and_finds_the_sources_keys_and_values() -> None:
     query, key, value = torch.randn(3, 5, 2, 16, 8, generator=torch.Generator().manual_seed(0))
-    found = MutualSelfAttention(edits=2, steps=50, sites=SITES).attend(SITES[12], query, key, value, step=10)
+    found = MutualSelfAttention(edits=2, sampled=range(50), sites=SITES).attend(SITES[12], query, key, value, step=10)
     for row in range(5):
         torch.testing.assert_close(found[row], attention(query[row], key[0], value[0]), rtol=1e-4, atol=1e-5)
 

@@ -85,13 +85,13 @@ def test_a_grid_of_one_block_gives_that_and_no_block_gives_none() -> None:
 def test_features_end_after_four_fifths_and_attention_after_half() -> None:
     sites = stable_diffusion_sites(64)
     features, of_attention = layers_of(sites)
-    asked = [list(PlugAndPlay(edits=1, steps=50, sites=sites).sites(step)) for step in range(50)]
+    asked = [list(PlugAndPlay(edits=1, sampled=range(50), sites=sites).sites(step)) for step in range(50)]
     assert asked == [[*features, *of_attention]] * 25 + [features] * 15 + [[]] * 10
 
 
 def test_every_row_gets_the_sources_features_and_its_queries_and_keys_with_its_own_values(bundled: Backbone) -> None:
     sites = bundled.sites(16, 16)
-    control, (features, of_attention) = PlugAndPlay(edits=2, steps=50, sites=sites), layers_of(sites)
+    control, (features, of_attention) = PlugAndPlay(edits=2, sampled=range(50), sites=sites), layers_of(sites)
     generator = torch.Generator().manual_seed(0)
     hidden, (query, key, value) = (
         torch.randn(shape, generator=generator) for shape in ((5, 8, 4, 4), (3, 5, 2, 16, 8))
@@ -109,7 +109,7 @@ def test_the_source_is_predicted_as_if_alone(backbone: Backbone, latents: torch.
     source, target = backbone.condition([CAPTION]), backbone.condition([NEW])
     rows, other = Rows(edits=1), latents.flip(-1)
     condition = rows.conditions(source, backbone.condition([""]), target)
-    with torch.no_grad(), controlled(backbone, PlugAndPlay(1, 10, backbone.sites(16, 16)), step=0):
+    with torch.no_grad(), controlled(backbone, PlugAndPlay(1, range(10), backbone.sites(16, 16)), step=0):
         together = backbone.denoise(rows.join(latents, other), 500, condition)
     with torch.no_grad():
         alone, free = backbone.denoise(latents, 500, source), backbone.denoise(other, 500, target)

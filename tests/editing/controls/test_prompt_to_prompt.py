@@ -32,7 +32,7 @@ def align(tokenizer: CLIPTokenizer, source: str, target: str) -> Alignment:
 
 def plan(tokenizer: CLIPTokenizer, source: str, target: str, **options: object) -> WordEdits:
     defaults = {"cross_replace": 1.0, "self_replace": 0.5, "weights": {}, "carry_swaps": True}
-    return lay_out(align(tokenizer, source, target), STEPS, **(defaults | options))
+    return lay_out(align(tokenizer, source, target), range(STEPS), **(defaults | options))
 
 
 def tokens_of(tokenizer: CLIPTokenizer, caption: str, word: str) -> list[int]:
