@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,7 +56,8 @@ def assemble(parts: Mapping[str, Any], index: Mapping[str, Any]) -> dict[str, An
 def parse(backbone: Backbone, text: str) -> Caption:
     """A caption on T5's tokens, in lower case as the model was trained."""
     lower = text.lower() if isinstance(text, str) else text
-    return dataclasses.replace(parse_caption(backbone.tokenizer, lower, limit=_length(backbone)), text=text)
+    caption = parse_caption(backbone.tokenizer, lower, limit=_length(backbone))
+    return dataclasses.replace(caption, text=unicodedata.normalize("NFC", text))
 
 
 @torch.no_grad()

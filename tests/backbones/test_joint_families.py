@@ -63,6 +63,12 @@ def test_t5_is_told_what_diffusers_tells_it(deepfloyd: Backbone, deepfloyd_folde
     torch.testing.assert_close(deepfloyd.condition([CAPTION]).embeds, theirs)
 
 
+def test_a_captions_text_is_as_typed_in_composed_form(deepfloyd: Backbone) -> None:
+    caption = deepfloyd.parse("A Cafe\u0301")
+    assert caption.text == "A Caf\u00e9"
+    assert [word.text for word in caption.words] == ["a", "caf\u00e9"]
+
+
 def test_the_pixels_are_the_latents_and_the_variance_is_left_out(deepfloyd: Backbone) -> None:
     pixels = torch.rand(1, 3, 32, 24) * 2 - 1
     assert torch.equal(deepfloyd.encode(pixels), pixels) and torch.equal(deepfloyd.decode(pixels), pixels)
