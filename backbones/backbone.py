@@ -70,8 +70,9 @@ class Family:
 class Backbone:
     """A text-conditioned diffusion model with frozen weights.
 
-    Latents, embeddings and all arithmetic outside the networks are float32; `dtype` is the denoiser's and the text
-    encoders'. The autoencoder always computes in float32, since half precision blackens images.
+    Latents, embeddings and all arithmetic outside the networks are float32, but for methods that bring latents in
+    float64; `dtype` is the denoiser's and the text encoders'. The autoencoder always computes in float32, since half
+    precision blackens images.
 
     Attributes:
         name: What the model was loaded as: `bundled`, a folder or a hub id.
@@ -214,7 +215,7 @@ class Backbone:
         """The photo and the noise that the model sees in `latents`.
 
         Args:
-            latents: `(B, C, h, w)` float32.
+            latents: `(B, C, h, w)` float32, or float64.
             timestep: One for all, or `(B,)`.
             condition: `B` rows.
             level: At which the latents are; by default the timestep's own.

@@ -28,7 +28,10 @@ class Level(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a denoiser sees in latents, both `(B, C, h, w)` float32: `latents = signal * x0 + noise_level * noise`."""
+    """What a denoiser sees in latents, both `(B, C, h, w)`: `latents = signal * x0 + noise_level * noise`.
+
+    They are float32; where latents or network are float64, so is what is worked out of them.
+    """
 
     x0: torch.Tensor
     noise: torch.Tensor

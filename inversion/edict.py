@@ -104,7 +104,10 @@ def undo(pair: State, a: float, b: float, step: int, noise: Noise) -> State:
 
 
 def mix(moved: State, step: int) -> State:
-    """Draws the latents of a step together, and gives them in their own order."""
+    """Draws the latents of a step together, and gives them in their own order.
+
+    The one that moved first is drawn first, while the authors' code begins with the same one at every step.
+    """
     lead = MIXING * moved[0] + (1 - MIXING) * moved[1]
     return in_turn((lead, MIXING * moved[1] + (1 - MIXING) * lead), step)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from editing.plan import EditPlan
 
 FIRST_STEP = 4 / 50  # share of the steps that form the layout (Cao et al., ICCV 2023, section 4)
-FIRST_LAYER = 10 / 16  # share of the self-attention layers: from the decoder's on
+FIRST_LAYER = 10 / 16  # of the self-attention layers; Stable Diffusion's first 10 precede the decoder's last two grids
 
 
 class MutualSelfAttention(Control):
@@ -24,6 +24,9 @@ class MutualSelfAttention(Control):
 
     `softmax(q_target k_source) v_source` (MasaCtrl, Cao et al., ICCV 2023, equation 5). The layout is the new
     caption's, the contents are the photo's, so that shapes may change where prompt-to-prompt would hold them.
+
+    The source has one row, under its caption. The authors' code has another, unconditional one, in which the target's
+    unconditional row finds its keys and values.
     """
 
     def __init__(self, edits: int, sampled: range, sites: Sequence[Site]) -> None:
