@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from backbones.condition import Condition
 from backbones.errors import EditRealError
@@ -121,8 +121,8 @@ class Trajectory:
         told = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         fields = {name: value for name, value in told.items() if name not in _TENSORS}
         fields["geometry"] = dataclasses.asdict(self.geometry)
-        with written_whole(path, failures=(SafetensorError,)) as draft:
-            save_file(plain, draft, {"format": FORMAT, "fields": json.dumps(fields)})
+        with written_whole(path) as draft:  # safetensors' own writer would make a file that nobody else can read
+            draft.write_bytes(save(plain, {"format": FORMAT, "fields": json.dumps(fields)}))
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:

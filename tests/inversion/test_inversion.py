@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,14 @@ def test_a_trajectory_survives_saving(backbone: Backbone, view: View, tmp_path: 
     for name in plain:
         assert getattr(loaded, name) == getattr(trajectory, name), name
     assert [path.name for path in tmp_path.iterdir()] == ["rose.safetensors"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_saved_trajectory_is_as_readable_as_other_files(backbone: Backbone, view: View, tmp_path: Path) -> None:
+    saved, other = tmp_path / "rose.safetensors", tmp_path / "other"
+    invert(backbone, view, CAPTION, InversionSettings(inversion="direct", steps=2)).save(saved)
+    other.touch()
+    assert saved.stat().st_mode == other.stat().st_mode
 
 
 def test_a_trajectory_that_cannot_be_saved_is_said_in_a_sentence(
