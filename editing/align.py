@@ -14,13 +14,19 @@ from backbones.text import Caption, Word
 FUNCTION_WORDS = frozenset(
     "a an the of in on at with without and or but to for by from near under over above below behind beside before "
     "after into onto against between through around along is are was were be being been has have its his her their "
-    "this that these those my your our some no not as like while wearing holding front top next".split()
+    "this that these those which who my your our some no not as like while wearing holding front top next".split()
 )
+BEING = frozenset("is are was were".split())
+RELATIVE = frozenset("that which who".split())
+JOINING = frozenset(("and", "or", ","))
 ARTICLES = frozenset(("a", "an", "the"))
 COLORS = frozenset(
     "black white gray grey red orange yellow green blue purple pink brown violet turquoise cyan magenta beige crimson "
-    "scarlet maroon navy teal tan golden silver blond blonde bright dark light pale".split()
+    "scarlet maroon burgundy navy indigo teal azure tan khaki golden silver cream ivory lilac lavender mauve fuchsia "
+    "coral mint olive mustard ochre blond blonde bright dark light pale reddish yellowish greenish bluish purplish "
+    "pinkish brownish grayish greyish whitish blackish".split()
 )
+SPELLINGS = {"grey": "gray", "greyish": "grayish", "blonde": "blond"}
 # What ends in "-ing" and is no action.
 THINGS_IN_ING = frozenset(
     "awning building ceiling clothing duckling dumpling dwelling earring evening frosting gosling herring icing "
@@ -151,13 +157,26 @@ def _new(alignment: Alignment) -> list[int]:
 def changed_words(alignment: Alignment) -> tuple[set[int], set[int]]:
     """Indices of the words that differ, of the source and of the target.
 
-    Not "a photo of" that is left out, put before, or "a picture of" by now.
+    Not "a photo of" that is left out, put before, or "a picture of" by now; nor one word in another number or spelling.
     """
     old, new = _opening(alignment.source), _opening(alignment.target)
-    swaps = [(i, j) for i, j in alignment.swaps if not (i in old and j in new)]
+    words, new_words = alignment.source.words, alignment.target.words
+    swaps = [
+        (i, j) for i, j in alignment.swaps if not (i in old and j in new) and not _alike(words[i].key, new_words[j].key)
+    ]
     source = {*alignment.removed} - old | {i for i, _ in swaps}
     target = {*alignment.added} - new | {j for _, j in swaps}
     return source, target
+
+
+def _alike(key: str, other: str) -> bool:
+    """Whether two keys are one word's, in both numbers ("pear", "pears") or in both spellings ("gray", "grey")."""
+    return SPELLINGS.get(key, key) == SPELLINGS.get(other, other) or key in _plurals(other) or other in _plurals(key)
+
+
+def _plurals(key: str) -> set[str]:
+    ending = {"y": "ies", "f": "ves"}.get(key[-1:])
+    return {key + "s", key + "es", *([key[:-1] + ending] if ending else [])}
 
 
 def _opening(caption: Caption) -> set[int]:
@@ -171,16 +190,18 @@ def _opening(caption: Caption) -> set[int]:
 def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = (), further: Collection[str] = ()) -> bool:
     """Whether the edit changes colours alone ("red" -> "white" in "a red rose"), so that textures stay.
 
-    Articles do not count. `further` are words for colours beside `COLORS`.
+    Articles, and the words that join colours or lead to them, do not count. `further` are words for colours beside
+    `COLORS`.
     """
     words = _telling(alignment, *_changed(alignment, reweighted))
     return bool(words) and all(is_color(caption, k, further) for caption, k in words)
 
 
 def _telling(alignment: Alignment, source: set[int], target: set[int]) -> list[tuple[Caption, int]]:
-    """Those of the words at indices of the source and of the target that are no articles and no punctuation."""
+    """Those of the words at indices of the source and of the target that say something of their own."""
     some = [(alignment.source, i) for i in source] + [(alignment.target, j) for j in target]
-    return [(c, k) for c, k in some if c.words[k].key not in ARTICLES and not c.words[k].is_punctuation]
+    silent = ARTICLES | JOINING | BEING | RELATIVE
+    return [(c, k) for c, k in some if c.words[k].key not in silent and not c.words[k].is_punctuation]
 
 
 def is_color(caption: Caption, index: int, further: Collection[str] = ()) -> bool:
@@ -191,8 +212,13 @@ def is_color(caption: Caption, index: int, further: Collection[str] = ()) -> boo
         index: Of the word in it.
         further: Words for colours beside `COLORS`, such as a model lists.
     """
-    parts = caption.words[index].key.split("-")
-    return all(part in COLORS or part in further for part in parts) and head_of(caption, index) != index
+    return _names_color(caption.words[index], further) and head_of(caption, index) != index
+
+
+def _names_color(word: Word, further: Collection[str] = ()) -> bool:
+    """Whether a word is one for a colour, or for several with hyphens, such as "black-and-white"."""
+    parts = [part for part in word.key.split("-") if part not in JOINING]
+    return bool(parts) and all(part in COLORS or part in further for part in parts)
 
 
 def edited_words(alignment: Alignment, reweighted: Sequence[Word] = ()) -> tuple[list[Word], list[Word]]:
@@ -236,14 +262,47 @@ def reweighted_words(alignment: Alignment, names: Iterable[str]) -> list[Word]:
 def head_of(caption: Caption, index: int) -> int:
     """Index of the noun that the word at `index` describes; its own where it describes none.
 
-    An "-ing" form describes one where it begins a phrase: "a sleeping cat", but not "a dog chasing cats".
+    An "-ing" form describes one where it begins a phrase: "a sleeping cat", but not "a dog chasing cats". A colour
+    describes what those that it is joined to do ("red and white shorts"), or what it is said of ("the shorts are red",
+    "shorts that are red", "shorts, red").
     """
     opens = _does(caption, index) and not (index > 0 and is_content(caption, index - 1))
     if not (is_content(caption, index) or opens):
         return index
+    last = _end_of_run(caption, index)
+    if not _names_color(caption.words[last]):
+        return last
+    following = last + 2
+    if following < len(caption.words) and _joins_colors(caption, last + 1):
+        return head_of(caption, following)
+    return _what_it_is_said_of(caption, last)
+
+
+def _end_of_run(caption: Caption, index: int) -> int:
+    """Index of the last of the content words that stand together from `index` on."""
     while index + 1 < len(caption.words) and is_content(caption, index + 1):
         index += 1
     return index
+
+
+def _joins_colors(caption: Caption, index: int) -> bool:
+    """Whether a word stands between two colours and joins them."""
+    words = caption.words
+    inside = 0 < index < len(words) - 1 and words[index].text.lower() in JOINING
+    return inside and _names_color(words[index - 1]) and _names_color(words[index + 1])
+
+
+def _what_it_is_said_of(caption: Caption, index: int) -> int:
+    """Index of the noun that colours up to `index` are said of afterwards; `index` where there is none."""
+    words, start = caption.words, index
+    while start > 0 and (is_content(caption, start - 1) or _joins_colors(caption, start - 1)):
+        start -= 1
+    if start == 0 or not (words[start - 1].key in BEING or words[start - 1].text == ","):
+        return index
+    noun = start - 2
+    while noun > 0 and words[noun].key in RELATIVE:
+        noun -= 1
+    return noun if noun >= 0 and is_content(caption, noun) else index
 
 
 def is_content(caption: Caption, index: int) -> bool:
@@ -283,7 +342,7 @@ def _phrase(caption: Caption, index: int) -> frozenset[str]:
     start = index
     while start > 0 and is_content(caption, start - 1):
         start -= 1
-    return frozenset(word.key for word in caption.words[start : head_of(caption, index) + 1])
+    return frozenset(word.key for word in caption.words[start : _end_of_run(caption, index) + 1])
 
 
 def _changed(alignment: Alignment, reweighted: Sequence[Word]) -> tuple[set[int], set[int]]:

@@ -37,14 +37,24 @@ PROTOTYPES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "pink": ((245, 130, 180), (225, 60, 130), (250, 190, 205), (190, 90, 130), (150, 50, 85)),
     "brown": ((110, 62, 28), (75, 45, 25), (140, 98, 70), (95, 75, 55)),
 }
-SYNONYMS = {"grey": "gray", "golden": "yellow", "violet": "purple", "crimson": "red", "scarlet": "red", "navy": "blue"}
+SYNONYMS = {
+    "gray": ("grey", "silver", "grayish", "greyish"),
+    "black": ("blackish",),
+    "white": ("ivory", "cream", "whitish"),
+    "red": ("crimson", "scarlet", "maroon", "burgundy", "reddish"),
+    "yellow": ("golden", "mustard", "blond", "blonde", "yellowish"),
+    "green": ("mint", "olive", "greenish"),
+    "blue": ("navy", "azure", "indigo", "teal", "turquoise", "cyan", "bluish"),
+    "purple": ("violet", "lilac", "lavender", "mauve", "purplish"),
+    "pink": ("magenta", "fuchsia", "coral", "pinkish"),
+    "brown": ("beige", "tan", "khaki", "ochre", "brownish"),
+}
 LIGHTNESS = 0.6  # how much a difference in lightness counts beside one in colour, since light falls unevenly
 
 
 def color_named(word: str) -> str | None:
     """The key of `PROTOTYPES` that a word stands for; None where it is none."""
-    name = SYNONYMS.get(word, word)
-    return name if name in PROTOTYPES else None
+    return next((name for name in PROTOTYPES if word == name or word in SYNONYMS.get(name, ())), None)
 
 
 def share_of_color(pixels: np.ndarray, names: Sequence[str]) -> float:

@@ -46,6 +46,8 @@ class EditPlan:
         """Least share of the photo's texture that stays: a colour leaves it as it was, a new thing has its own."""
         if self.settings.texture is not None:
             return self.settings.texture
+        if self.asked.kind in ("colour", "thing"):
+            return float(self.asked.kind == "colour")
         reweighted = reweighted_words(self.alignment, self.settings.reweight)
         return float(only_colors_change(self.alignment, reweighted, self.colors))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from backbones.errors import EditRealError
@@ -211,7 +212,7 @@ class EditSettings:
         group="composite",
         least=0,
         most=1,
-        none="all of it where only colours change, else no more than the edit leaves",
+        none="all of it where only colours change or `kind` is `colour`, else no more than the edit leaves",
     )
     exact: bool = option(
         True,
@@ -360,7 +361,7 @@ def settings_for_each(
         choices = [with_options(settings or EditSettings(), options)] * count
     else:
         choices = [with_options(one, options) for one in settings]
-    if count < 1 or len(choices) != count:
+    if len(choices) != count:
         raise EditRealError(f"expected one settings for each new caption, got {len(choices)} for {count} captions")
     return choices
 
@@ -371,7 +372,9 @@ def _refuse_unknown(options: Mapping[str, Any], known: Collection[str]) -> None:
         at_home = [
             f"; {name} belongs to {home}" for name in unknown for home, kind in homes.items() if name in _names(kind)
         ]
-        raise EditRealError(f"expected options among {', '.join(known)}, got {', '.join(unknown)}{''.join(at_home)}")
+        near = [] if at_home else [one for name in unknown for one in get_close_matches(name, known, n=1)]
+        remedy = f"; you may mean {' and '.join(near)}" if near else "".join(at_home)
+        raise EditRealError(f"expected options among {', '.join(known)}, got {', '.join(unknown)}{remedy}")
 
 
 def _names(kind: type) -> set[str]:

@@ -60,7 +60,7 @@ def test_words(tokenizer: CLIPTokenizer, source: str, target: str, swaps: list, 
     assert found["added"] == added
 
 
-@pytest.mark.parametrize("target", ["a rose", "the rose.", "a photo of a rose", "a picture of the rose"])
+@pytest.mark.parametrize("target", ["a rose", "the rose.", "a photo of a rose", "a picture of the rose", "roses"])
 def test_what_says_the_same_changes_nothing(tokenizer: CLIPTokenizer, target: str) -> None:
     assert align(tokenizer, "a photo of a rose", target).changes_nothing
     assert not align(tokenizer, "a photo of a rose", target + " with a hat").changes_nothing
@@ -135,6 +135,10 @@ def test_attention_is_handed_over_whole_or_not_at_all(tokenizer: CLIPTokenizer, 
     [
         ("a photo of a red rose", "a photo of a green rose", ["red", "rose"], ["green", "rose"]),
         ("a photo of a rose", "a photo of a red rose", ["rose"], ["red", "rose"]),
+        ("red and white shorts", "green and white shorts", ["red", "shorts"], ["green", "shorts"]),
+        ("the shorts are red", "the shorts are green", ["shorts", "red"], ["shorts", "green"]),
+        ("a shirt", "a shirt that is blue", ["shirt"], ["shirt", "blue"]),
+        ("yellow pears", "a red pear", ["yellow", "pears"], ["red", "pear"]),
         ("a red rose", "a red cat", ["rose"], ["cat"]),
         ("a cat on a table", "a cat with a hat on a table", [], ["hat"]),
         ("a cat with a hat", "a cat", ["hat"], []),
@@ -183,7 +187,7 @@ def test_the_words_that_place_an_edit(
         ("a smiling cat", "a frowning cat", ["frowning"]),
         ("a cat sitting", "a black cat sleeping", ["black", "sleeping"]),
         ("a cat with a hat", "a cat with no hat", []),
-        ("a red rose", "the white roses", ["white", "roses"]),
+        ("a red rose", "the white roses", ["white"]),
     ],
 )
 def test_the_words_that_a_new_caption_brings(tokenizer: CLIPTokenizer, source: str, target: str, new: list) -> None:
@@ -225,6 +229,21 @@ def test_tokens_equal_the_tokenizers_own(tokenizer: CLIPTokenizer) -> None:
         ("a red rose and a white tulip", "a white rose and a red tulip", (), True),
         ("a dark-blue coat", "a light-blue coat", (), True),
         ("an olive tree", "a tomato tree", (), False),
+        ("red and white shorts", "green and white shorts", (), True),
+        ("a white shirt", "a blue and green shirt", (), True),
+        ("a white shirt", "a blue, green shirt", (), True),
+        ("a black-and-white dress", "a red-and-white dress", (), True),
+        ("the shorts are red", "the shorts are green", (), True),
+        ("a red rose", "a rose that is white", (), True),
+        ("the roses are red and white, the sky is blue", "the roses are pink and white, the sky is blue", (), True),
+        ("a shirt, red", "a shirt, blue", (), True),
+        ("a photo of yellow pears", "a photo of a red pear", (), True),
+        ("red strawberries", "a green strawberry", (), True),
+        ("a gray dress", "a grey dress", (), False),
+        ("a pink rose", "a lilac rose", (), True),
+        ("red apples and pears", "red apples and plums", (), False),
+        ("the flower is an orange", "the flower is a lemon", (), False),
+        ("a cat and a dog", "a cat or a bird", (), False),
         ("an orange on a table", "a lime on a table", (), False),
         ("a photo of a rose", "a photo of a rose with a white background", (), False),
         ("a photo of a red rose", "a photo of a red rose", (), False),

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from editing.align import COLORS
 from editing.colors import PROTOTYPES, color_named, share_of_color
 
 
@@ -53,3 +54,5 @@ def test_shares_are_of_the_pixels() -> None:
 
 def test_words_for_colours() -> None:
     assert color_named("red") == "red" and color_named("grey") == "gray" and color_named("rose") is None
+    shades = {"bright", "dark", "light", "pale"}
+    assert {word for word in COLORS if color_named(word) is None} == shades

@@ -59,11 +59,19 @@ def test_a_word_that_stands_twice_has_one_map_of_both(editor: Editor) -> None:
     assert heat["red"].tobytes() not in (first.tobytes(), second.tobytes())
 
 
-@pytest.mark.parametrize(("new", "suits"), [("a photo of a white rose", 1.0), (NEW, 0.0)])
-def test_a_colour_keeps_the_texture_and_a_new_thing_does_not(editor: Editor, new: str, suits: float) -> None:
+WHITE = "a photo of a white rose"
+
+
+@pytest.mark.parametrize(
+    ("new", "kind", "suits"), [(WHITE, None, 1.0), (NEW, None, 0.0), (NEW, "colour", 1.0), (WHITE, "thing", 0.0)]
+)
+def test_a_colour_keeps_the_texture_and_a_new_thing_does_not(
+    editor: Editor, new: str, kind: str | None, suits: float
+) -> None:
     trajectory = editor.invert(picture(96, 96), CAPTION, inversion="direct", steps=3)
     chosen, *others = (
-        pixels(editor.edit(trajectory, new, local_blend=False, texture=texture).image) for texture in (None, 0.0, 1.0)
+        pixels(editor.edit(trajectory, new, kind=kind, local_blend=False, texture=texture).image)
+        for texture in (None, 0.0, 1.0)
     )
     same = [np.array_equal(chosen, other) for other in others]
     assert same == [suits == 0.0, suits == 1.0]
