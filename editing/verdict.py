@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 
 from backbones.text import Caption
+from editing.advice import words_to_replace
 from editing.align import Alignment, new_colors, new_words
 from editing.controls import PROMPT_TO_PROMPT
 from editing.trust import OF_THE_PLACE, TrustModel
@@ -261,23 +261,13 @@ def warn_of_captions(captions: Sequence[Caption], known_words: frozenset[str] | 
                 f"the caption {caption.text!r} is longer than the model's {len(caption.input_ids)} tokens; "
                 f"ignored from {caption.cut[0]!r} on"
             )
-    if known_words is not None:
-        words = {word.key: word.text for caption in captions for word in caption.words if not word.is_punctuation}
-        unknown = sorted(text for key, text in words.items() if key not in known_words)
-        if unknown:
-            warnings.append(
-                f"this model was never shown {', '.join(map(repr, unknown))}; it may draw anything there; "
-                f"{_other_words(unknown, known_words)} (`edit-real models` lists its words)"
-            )
+    unknown = [] if known_words is None else words_to_replace(captions, known_words)
+    if unknown:
+        warnings.append(
+            f"this model was never shown {', '.join(unknown)}; it may draw anything there "
+            "(`edit-real models` lists its words)"
+        )
     return warnings
-
-
-def _other_words(unknown: Sequence[str], known_words: frozenset[str]) -> str:
-    """What to say instead: words spelled much alike, and `object` where the model has it for what has no word."""
-    near = [word for text in unknown for word in get_close_matches(text.lower(), sorted(known_words), n=2, cutoff=0.7)]
-    generic = [word for word in ("object",) if word in known_words and word not in near]
-    words = [*dict.fromkeys(near), *generic]
-    return f"say {' or '.join(map(repr, words))} instead" if words else "say it in words of its own"
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:
