@@ -33,7 +33,7 @@ from studio.batch.engines import Machines
 from studio.batch.jobs import Defaults
 from studio.batch.work import Setup
 from studio.options import option_of, spread_settings
-from studio.output import announce, check_targets, read_dtype, report, report_mask, write
+from studio.output import announce, check_targets, read_dtype, report, report_mask, warn_of_words, write
 from studio.recall import command_line, describe, python_code, write_masks
 from studio.samples import installed_samples
 from studio.sheets import attention_sheet, feature_sheet
@@ -118,6 +118,7 @@ def invert(
     check_target(out, opened, overwrite=overwrite, suffix=".safetensors")
     check_request(opened, region=region, caption=caption)
     editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
+    warn_of_words(editor.backbone, caption)
     editor.invert(opened, caption, inversion, region=region).save(out)
     typer.echo(f"wrote {out}")
 
@@ -141,6 +142,7 @@ def attention(
     check_target(out, opened, overwrite=overwrite)
     check_request(opened, region=region, caption=caption)
     editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
+    warn_of_words(editor.backbone, caption)
     trajectory = editor.invert(opened, caption, settings, region=region)
     write_picture(attention_sheet(editor, trajectory, opened, over_steps=over_steps), out, overwrite=overwrite)
     typer.echo(f"wrote {out}")
@@ -200,6 +202,7 @@ def mask(
     saved = None if trajectory is None else load_trajectory(context, trajectory, caption, opened)
     editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
     editor.check(caption, new_caption, opened.size, settings)
+    warn_of_words(editor.backbone, caption, new_caption)
     inverted = saved or editor.invert(opened, caption, inversion, region=region)
     found = editor.mask(inverted, new_caption, settings, photo=opened)
     write_picture(found, out, overwrite=overwrite)

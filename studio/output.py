@@ -16,7 +16,7 @@ from backbones.errors import EditRealError
 from backbones.photo import Photo
 from backbones.saving import check_target, write_picture
 from editing.result import EditResult
-from editing.verdict import format_metrics
+from editing.verdict import format_metrics, warn_of_captions
 
 
 def check_targets(targets: Iterable[Path | None], photo: Photo, *, overwrite: bool) -> None:
@@ -38,6 +38,12 @@ def announce(backbone: Backbone) -> Backbone:
         err=True,
     )
     return backbone
+
+
+def warn_of_words(backbone: Backbone, *captions: str) -> None:
+    """Prints what the model cannot read of captions or was never shown, where no edit follows that says so."""
+    for warning in warn_of_captions([backbone.parse(caption) for caption in captions], backbone.known_words):
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def write(

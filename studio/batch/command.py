@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import typer
@@ -18,7 +19,7 @@ from studio.batch.outcome import StoppedError
 from studio.batch.run import run_batch
 from studio.batch.store import folder_of
 from studio.batch.work import Setup
-from studio.output import announce, read_dtype
+from studio.output import announce, read_dtype, warn_of_words
 
 SUFFIXES = (".png", ".jpg", ".webp", ".tiff")
 INTERRUPTED = 130  # the exit status that shells give a program ended by Ctrl-C
@@ -47,14 +48,19 @@ class Request:
 
 
 def check_jobs(request: Request) -> int:
-    """Says all that is wrong with the rows; the exit status is 1 where there is anything."""
+    """Says all that is wrong with the rows, and warns of words; the exit status is 1 where a row has a fault."""
     setup = request.setup
     _check(request)
     jobs = read_jobs(request.jobs, request.defaults)
     if setup.out:
         _check_out(setup.out, jobs)
     place, number_format = find_device(setup.device), read_dtype(setup.dtype)
-    faults = find_faults(jobs, lambda: Editor(announce(load_backbone(setup.model, place, number_format))))
+    load_editor = cache(lambda: Editor(announce(load_backbone(setup.model, place, number_format))))
+    faults = find_faults(jobs, load_editor)
+    wrong = {fault.row for fault in faults}
+    captions = [text for job in jobs.jobs if job.row not in wrong for text in (job.caption, job.new_caption)]
+    if captions:
+        warn_of_words(load_editor().backbone, *dict.fromkeys(captions))
     for fault in faults:
         typer.echo(f"row {fault.row}: {fault.reason}")
     typer.echo(

@@ -13,10 +13,10 @@ COLORS = "'black', 'blue', 'brown', 'gray', 'green', 'grey', 'orange', 'pink', '
 
 
 @pytest.mark.parametrize(
-    "caption", [" ".join(sorted(FUNCTION_WORDS)), "two roses and 12 very red ones: it is 3d, 50 %"]
+    "caption", [" ".join(sorted(FUNCTION_WORDS)), "two roses and 12 very red tulips: it is 3d, 50 %"]
 )
 def test_what_shows_nothing_needs_no_other_word(bundled: Backbone, caption: str) -> None:
-    assert words_to_replace([bundled.parse(caption.replace("ones", "tulips"))], bundled.known_words or ()) == []
+    assert words_to_replace([bundled.parse(caption)], bundled.known_words or ()) == []
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,15 @@ def test_an_empty_mask_is_said(
     assert "mask is empty" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "ending"), [("invert", "safetensors"), ("attention", "png"), ("mask", "png")])
+def test_words_that_the_model_was_never_shown_are_said_where_nothing_is_edited(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, name: str, ending: str
+) -> None:
+    captions = ["a photo of a navy rose", "a photo of a red rose"][: 1 + (name == "mask")]
+    assert run(monkeypatch, name, photo, *captions, "-o", photo.parent / f"out.{ending}", "--steps", 1) == 0
+    assert "warning: this model was never shown 'navy' (say 'blue')" in capsys.readouterr().err
+
+
 def test_what_is_no_saved_inversion(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, photo: Path, model_folder: Path
 ) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backbones.loading import load_backbone
 from benchmarks.batch_jobs import WAYS, write_jobs
 from benchmarks.batch_kills import contents
 from editing.editor import Editor
 from studio import cli
 from studio.batch import command, engines
+from tests.conftest import WHOLE_WORDS
 
 
 def edit_real(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -79,6 +82,16 @@ def test_check_says_so_where_nothing_is_wrong(
 ) -> None:
     assert edit_real(monkeypatch, jobs_file, "--check", "--model", model) == 0
     assert capsys.readouterr().out == "5 rows, no fault\n"
+
+
+def test_check_warns_once_of_the_words_of_rows_without_a_fault(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, jobs_file: Path, model: str
+) -> None:
+    jobs_file.write_text(jobs_file.read_text().replace("rose", "peony"))
+    known = replace(load_backbone(model, device="cpu"), known_words=frozenset(WHOLE_WORDS))
+    monkeypatch.setattr(command, "load_backbone", lambda *_: known)
+    assert edit_real(monkeypatch, jobs_file, "--check") == 0
+    assert capsys.readouterr().err.count("'peony'") == 1
 
 
 @pytest.mark.parametrize(
