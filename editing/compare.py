@@ -103,7 +103,7 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        return f"{self.edit.trajectory.caption}  →  {self.edit.settings['new_caption']}"
+        return self.edit.title
 
     def sheet(self) -> Image.Image:
         """One picture: the photo, the masks and every result."""

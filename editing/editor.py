@@ -171,7 +171,7 @@ class Editor:
 
         Args:
             trajectory: From `invert`, `generate` or `Trajectory.load`.
-            new_captions: What the photo should show, one for each edit.
+            new_captions: What the photo should show, one for each edit; none gives no results.
             settings: Shared, or one for each caption.
             photo: Only needed where it is not among the last few that this editor has inverted itself.
             batch: How many edits are sampled at once; None is what fits into the memory that is free. The last
@@ -296,7 +296,11 @@ class Editor:
         return look_again(trajectory, kept)
 
     def _check(self, trajectory: Trajectory) -> None:
-        """Refuses a trajectory of another model, or one that is not whole."""
+        """Refuses what is no trajectory, one of another model, or one that is not whole."""
+        if not isinstance(trajectory, Trajectory):
+            raise EditRealError(
+                f"expected a trajectory, got {type(trajectory).__name__}; read a saved one by Trajectory.load(path)"
+            )
         trajectory.check_valid_for(fingerprint=self.backbone.fingerprint, dtype=self.backbone.dtype_name)
         check_kept(trajectory)
 

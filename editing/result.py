@@ -34,7 +34,7 @@ class Attempt:
     warnings: list[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EditResult:
     """An edited photo and how it came about.
 
@@ -71,6 +71,14 @@ class EditResult:
     recipe: Recipe
     attempts: tuple[Attempt, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<EditResult {self.title}: {format_metrics(self.metrics)}>"
+
+    @property
+    def title(self) -> str:
+        """Both captions."""
+        return f"{self.trajectory.caption}  →  {self.settings['new_caption']}"
+
     @property
     def trust(self) -> float | None:
         """How likely the edit came out, in [0, 1]; None where no sign tells, or nothing was fitted to the model."""
@@ -106,8 +114,7 @@ class EditResult:
             ("edit", self.image),
             *((f"“{word}”", overlay_heat(self.photo.image, heat)) for word, heat in self.heat_maps.items()),
         ]
-        title = f"{self.trajectory.caption}  →  {self.settings['new_caption']}"
-        return draw_sheet(panels, title, [format_metrics(self.metrics), *self.warnings])
+        return draw_sheet(panels, self.title, [format_metrics(self.metrics), *self.warnings])
 
     def unedited(self) -> Image.Image:
         """The photo with the part that the model saw as it draws that."""

@@ -24,6 +24,7 @@ FIRST_FORMAT = "edit-real trajectory 1"
 GENERATED = "generated"  # the method of an image that was not inverted
 _TENSORS = ("latents", "uncond", "arrived", "kept")
 _KEPT = "kept."  # what the names of further tensors begin with in a file
+_ANOTHER = {"pixel_hash": "another photo", "fingerprint": "another model"}  # whose hashes would tell nobody anything
 _CONDITION = [one.name for one in dataclasses.fields(Condition)]
 
 
@@ -48,7 +49,7 @@ class Inverted:
     source_guidance: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """The latents of every step of one photo, and what guided sampling needs to follow them.
 
@@ -87,6 +88,9 @@ class Trajectory:
     first: int = 0
     source_guidance: float | None = None
     asked: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Trajectory of {self.caption!r} by {self.method} in {self.steps} steps>"
 
     @property
     def sampled(self) -> range:
@@ -162,12 +166,16 @@ class Trajectory:
             **expected: Fields of the trajectory with the values that they must have.
 
         Raises:
-            EditRealError: Names every field that differs.
+            EditRealError: Says all that differs.
         """
         pairs = {name: (value, getattr(self, name)) for name, value in expected.items()}
-        wrong = [f"{name} {got!r} instead of {value!r}" for name, (value, got) in pairs.items() if got != value]
+        wrong = [
+            _ANOTHER.get(name, f"{name} {got!r} instead of {value!r}")
+            for name, (value, got) in pairs.items()
+            if got != value
+        ]
         if wrong:
-            raise EditRealError(f"the saved inversion is of something else: {'; '.join(wrong)}; invert the photo again")
+            raise EditRealError(f"the saved inversion is of {' and '.join(wrong)}; invert the photo again")
 
     def spread_steps(self, number: int, start: float = 0.0) -> list[int]:
         """`number` of the steps from the share `start` of the way on, evenly spread up to the photo, or all of them."""

@@ -48,6 +48,10 @@ def test_edits_in_a_batch_equal_one_by_one(editor: Editor) -> None:
         assert result.settings["cross_replace"] == one.cross_replace
 
 
+def test_no_captions_give_no_results(editor: Editor) -> None:
+    assert editor.edit_many(editor.invert(picture(), CAPTION, inversion="direct", steps=2), []) == []
+
+
 @pytest.mark.parametrize("captions", [[], [NEW, NEW]])
 def test_a_batch_needs_settings_for_each(editor: Editor, captions: list[str]) -> None:
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=2)
@@ -67,14 +71,27 @@ def test_a_saved_trajectory_gives_the_same_bytes(editor: Editor, tmp_path: Path)
 
 def test_a_trajectory_serves_its_own_photo_and_model_alone(editor: Editor) -> None:
     trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=2)
-    with pytest.raises(EditRealError, match="pixel_hash"):
+    with pytest.raises(EditRealError, match="is of another photo; invert"):
         editor.edit(trajectory, NEW, photo=picture(seed=1))
     with pytest.raises(EditRealError, match="photo="):
         Editor(editor.backbone).edit(trajectory, NEW)
     levels = dataclasses.replace(editor.backbone.levels, prediction_type="v_prediction")
     other = Editor(dataclasses.replace(editor.backbone, levels=levels))
-    with pytest.raises(EditRealError, match="fingerprint"):
+    with pytest.raises(EditRealError, match="of another model; invert"):
         other.edit(trajectory, NEW, photo=picture())
+
+
+@pytest.mark.parametrize("ask", ["edit", "mask"])
+def test_a_path_is_no_trajectory(editor: Editor, ask: str) -> None:
+    with pytest.raises(EditRealError, match=r"got str; read a saved one by Trajectory\.load\(path\)$"):
+        getattr(editor, ask)("rose.safetensors", NEW)
+
+
+def test_results_and_trajectories_are_shown_in_a_line(editor: Editor) -> None:
+    trajectory = editor.invert(picture(), CAPTION, inversion="direct", steps=2)
+    assert repr(trajectory) == f"<Trajectory of {CAPTION!r} by direct in 2 steps>"
+    shown = repr(editor.edit(trajectory, NEW))
+    assert shown.startswith(f"<EditResult {CAPTION}  →  {NEW}: ") and len(shown) < 300
 
 
 def test_a_single_text_is_no_list_of_captions(editor: Editor) -> None:

@@ -163,7 +163,7 @@ def test_options_on_top_of_settings() -> None:
         with_options(settings, {"steps": 3})
 
 
-@pytest.mark.parametrize(("settings", "count"), [([EditSettings()], 2), ([], 0), (None, 0)])
+@pytest.mark.parametrize(("settings", "count"), [([EditSettings()], 2), ([EditSettings()], 0)])
 def test_settings_for_each_are_as_many_as_the_edits(settings: Any, count: int) -> None:
     with pytest.raises(EditRealError, match=r"^expected one settings for each new caption, got"):
         settings_for_each(settings, {}, count)
@@ -171,6 +171,7 @@ def test_settings_for_each_are_as_many_as_the_edits(settings: Any, count: int) -
 
 def test_settings_for_each_are_shared_or_ones_own() -> None:
     assert settings_for_each(None, {"emphasis": 3.0}, 2) == [EditSettings(emphasis=3.0)] * 2
+    assert settings_for_each(None, {"emphasis": 3.0}, 0) == []
     own = [EditSettings(feather=0.1), EditSettings(feather=0.2)]
     assert [one.feather for one in settings_for_each(own, {"emphasis": 3.0}, 2)] == [0.1, 0.2]
 
@@ -226,3 +227,10 @@ def test_an_option_of_the_other_settings_is_sent_home() -> None:
         with_options(EditSettings(), {"steps": 2})
     with pytest.raises(EditRealError, match="got exact, magic; exact belongs to the edit"):
         with_options(InversionSettings(), {"exact": False, "magic": 1})
+
+
+def test_an_option_that_is_misspelled_is_told_with_the_nearest() -> None:
+    with pytest.raises(EditRealError, match=r"got emphasys; you may mean emphasis$"):
+        with_options(EditSettings(), {"emphasys": 2})
+    with pytest.raises(EditRealError, match=r"got magic$"):
+        with_options(EditSettings(), {"magic": 2})
