@@ -24,6 +24,7 @@ from editing.editor import Editor
 from editing.features import check_steps
 from editing.inpaint import check_mask_in_region
 from editing.pictures.overlay import overlay_mask
+from editing.plan import plan_edit
 from editing.recipe import read_recipe
 from editing.settings import EditSettings, InpaintSettings, InversionSettings
 from inversion.trajectory import Trajectory
@@ -51,6 +52,10 @@ Region = Annotated[
     typer.Option(metavar="LEFT TOP RIGHT BOTTOM", help="the part of the photo to work on, in pixels"),
 ]
 SavedTrajectory = Annotated[Path | None, typer.Option(help="a saved inversion of this photo, instead of inverting")]
+WHITE = (
+    "where the mask goes: white is edited; white that you add goes back to `edit` as --include-mask, what you paint "
+    "out as a white --exclude-mask"
+)
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace files that exist")]
 
 
@@ -182,7 +187,7 @@ def mask(
     photo: PhotoFile,
     caption: CaptionText,
     new_caption: NewCaption,
-    out: Annotated[Path, typer.Option("--out", "-o", help="where the mask goes: white is edited")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=WHITE)],
     *,
     overlay: Annotated[Path | None, typer.Option(help="also write the photo with the rest darkened")] = None,
     model: Model = "bundled",
@@ -201,14 +206,14 @@ def mask(
     check_request(opened, region=region, settings=settings, caption=caption, new_caption=new_caption)
     saved = None if trajectory is None else load_trajectory(context, trajectory, caption, opened)
     editor = Editor(announce(load_backbone(model, place, number_format)), progress=True)
-    editor.check(caption, new_caption, opened.size, settings)
+    plan = plan_edit(editor.backbone, caption, new_caption, opened.size, settings, inversion.sampled)
     warn_of_words(editor.backbone, caption, new_caption)
     inverted = saved or editor.invert(opened, caption, inversion, region=region)
     found = editor.mask(inverted, new_caption, settings, photo=opened)
     write_picture(found, out, overwrite=overwrite)
     if overlay:
         write_picture(overlay_mask(opened.image, found), overlay, overwrite=overwrite)
-    report_mask(found, out)
+    report_mask(found, plan, out)
 
 
 @command

@@ -15,6 +15,7 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.photo import Photo
 from backbones.saving import check_target, write_picture
+from editing.plan import EditPlan
 from editing.result import EditResult
 from editing.verdict import format_metrics, warn_of_captions
 
@@ -71,16 +72,30 @@ def report(result: EditResult, out: Path) -> None:
         typer.echo(f"warning: {warning}", err=True)
 
 
-def report_mask(mask: Image.Image, out: Path) -> None:
-    """Prints how much of the photo a mask holds."""
+def report_mask(mask: Image.Image, plan: EditPlan, out: Path) -> None:
+    """Prints how much of the photo the mask of an edit holds and what it can serve for, or why it is empty."""
     share = np.count_nonzero(np.asarray(mask)) / (mask.width * mask.height)
-    typer.echo(f"wrote {out}: {share:.1%} of the photo; painted on, it can go back to `edit` as --include-mask")
+    way_back = (
+        "; white that you add goes back to `edit` as --include-mask, what you paint out as a white --exclude-mask"
+    )
+    typer.echo(f"wrote {out}: {share:.1%} of the photo{way_back if share else ''}")
     if not share:
-        typer.echo(
-            "warning: The mask is empty: nothing that CAPTION names changes. An edit still finds its place while it is "
-            "made, from the things that only NEW_CAPTION has.",
-            err=True,
+        typer.echo(f"warning: The mask is empty: {_why_empty(plan)}", err=True)
+
+
+def _why_empty(plan: EditPlan) -> str:
+    """Why an edit has no mask before it is made, and what an edit would do."""
+    region, alignment = plan.region, plan.alignment
+    if not plan.settings.reweight and (alignment.changes_nothing or alignment.only_moves):
+        return "NEW_CAPTION asks for no change, and an edit would make none; swap words for others."
+    if region.added_words and not region.is_held_back:
+        return (
+            "nothing that CAPTION names changes. An edit still finds its place while it is made, from the things that "
+            "only NEW_CAPTION has."
         )
+    if region.holds_back:
+        return "what you protect or exclude is all that an edit would change; protect or exclude less."
+    return "what changes is not seen in the photo; name --blend-words, or lower --mask-threshold."
 
 
 def read_dtype(name: str | None) -> torch.dtype | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.photo import Photo, open_photo
 from editing import attempts
 from editing.editor import Editor
-from studio.output import check_targets, read_dtype, report
-from tests.editing.edits import edit, picture
+from editing.plan import plan_edit
+from editing.settings import EditSettings
+from studio.output import check_targets, read_dtype, report, report_mask
+from tests.editing.edits import CAPTION, edit, picture
 
 
 @pytest.fixture
@@ -68,3 +73,37 @@ def test_all_attempts_are_told_with_the_one_that_was_taken(
     ]
     report(edit(editor, picture()), Path("rose.png"))
     assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+EMPTY = Image.new("L", (40, 48))
+OTHER_PLACE = "An edit still finds its place"
+
+
+@pytest.mark.parametrize(
+    ("new_caption", "options", "why"),
+    [
+        (CAPTION, {}, "asks for no change"),
+        ("a photo of a rose red", {}, "asks for no change"),
+        ("a photo of a red cat", {"exclude_mask": np.ones((48, 40), bool)}, "protect or exclude less"),
+        ("a photo of a red cat", {"protect_words": ["rose"]}, "protect or exclude less"),
+        ("a photo of a red cat", {"blend_words": ["red"]}, "not seen in the photo"),
+        ("a photo of a red rose with a hat", {"blend_words": ["hat"]}, OTHER_PLACE),
+    ],
+)
+@pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+def test_an_empty_mask_is_explained_by_what_was_asked(
+    backbone: Backbone, capsys: pytest.CaptureFixture[str], new_caption: str, options: dict[str, Any], why: str
+) -> None:
+    plan = plan_edit(backbone, CAPTION, new_caption, (40, 48), EditSettings(**options), range(1))
+    report_mask(EMPTY, plan, Path("mask.png"))
+    said = capsys.readouterr()
+    assert said.out == "wrote mask.png: 0.0% of the photo\n"
+    assert why in said.err and (OTHER_PLACE in said.err) == (why == OTHER_PLACE)
+
+
+@pytest.mark.parametrize("model_folder", ["epsilon"], indirect=True)
+def test_a_mask_is_told_with_what_its_strokes_serve_for(backbone: Backbone, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = plan_edit(backbone, CAPTION, "a photo of a red cat", (40, 48), EditSettings(), range(1))
+    report_mask(Image.new("L", (40, 48), 255), plan, Path("mask.png"))
+    said = capsys.readouterr().out
+    assert "add goes back to `edit` as --include-mask" in said and "paint out as a white --exclude-mask" in said
