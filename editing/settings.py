@@ -150,8 +150,9 @@ class EditSettings:
         group="mask",
     )
     blend_start: float = option(
-        0.0,
-        help="share of the steps after which what lies outside the mask is restored at every step",
+        0.3,
+        help="share of the steps after which what lies outside the mask is restored at every step; earlier moves the "
+        "surroundings less and draws less of the asked colour",
         group="mask",
         least=0,
         most=1,

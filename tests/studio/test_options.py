@@ -42,7 +42,7 @@ GIVEN = {
     "mask_grows": ("", True),
     "closer": ("0.2", 0.2),
     "local_blend": (None, False),
-    "blend_start": ("0.3", 0.3),
+    "blend_start": ("0.2", 0.2),
     "cell_share": ("0.4", 0.4),
     "mask_rule": ("midrange", "midrange"),
     "mask_threshold": ("0.6", 0.6),
