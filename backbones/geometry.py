@@ -113,9 +113,12 @@ def _check_region(region: Sequence[int], photo_size: tuple[int, int]) -> tuple[i
             f"expected a region as four whole numbers (left, top, right, bottom), got {region}"
         ) from error
     if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        fault = "part of it lies beyond the photo"
+        if left >= right or top >= bottom:
+            fault = "left must be below right and top below bottom"
         raise EditRealError(
             f"expected a region (left, top, right, bottom) inside the photo of {width}x{height}, got {tuple(region)}; "
-            "left must be below right and top below bottom"
+            f"{fault}"
         )
     return left, top, right, bottom
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,10 @@ _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "HEIF", "AVIF", "GIF", "BMP", 
 
 # Warning filters are the process's: two threads that put back each other's would leave warnings off for good.
 _FILTERS = threading.Lock()
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+]+:/")  # as a path has it, with one slash; a drive has one letter
+
+_ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF")
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 
@@ -112,7 +117,20 @@ def check_photo(path: Path, *, max_pixels: int = MAX_PIXELS) -> None:
 
 def _from_file(path: Path, max_pixels: int) -> Photo:
     with opened(path, max_pixels) as image:
-        return _from_image(image, path.absolute(), max_pixels, str(path))
+        photo = _from_image(image, path.absolute(), max_pixels, str(path))
+        moves = _moves(image)
+    if moves:
+        warnings.warn(f"{path} is an animation, of which the first image is taken.", stacklevel=3)
+    return photo
+
+
+def _moves(image: Image.Image) -> bool:
+    """Whether a file is an animation; those of several images that are no film, such as a scan's pages, are none."""
+    try:
+        with _quiet():
+            return image.format in _ANIMATIONS and bool(image.is_animated)  # type: ignore[attr-defined]
+    except Exception:  # a decoder's, of later images that are not needed
+        return False
 
 
 def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -123,6 +141,8 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """
     try:
         if not path.is_file():
+            if _ADDRESS.match(str(path)):
+                raise EditRealError(f"expected the path of a photo, got {path}; addresses are not read, download it")
             found = "a folder" if path.is_dir() else "no such file"
             raise EditRealError(f"expected a photo at {path}, found {found}; check the path")
         with path.open("rb") as file:
@@ -210,7 +230,7 @@ def _check_pixels(width: int, height: int, max_pixels: int, name: str) -> None:
     if width * height > max_pixels:
         raise EditRealError(
             f"expected a photo of at most {max_pixels} pixels, but {name} is {width}x{height}; "
-            "scale it down or pass a larger max_pixels"
+            "scale it down or, in Python, hand over open_photo(..., max_pixels=...)"
         )
 
 

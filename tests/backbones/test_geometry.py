@@ -80,6 +80,12 @@ def test_bad_regions(region: tuple[int, int, int, int]) -> None:
         plan_geometry((100, 80), 64, 16, region)
 
 
+def test_a_region_beyond_the_photo_is_told_from_one_that_is_upside_down() -> None:
+    for region, fault in [((0, 0, 101, 50), "beyond the photo"), ((60, 0, 20, 50), "left must be below right")]:
+        with pytest.raises(EditRealError, match=fault):
+            plan_geometry((100, 80), 64, 16, region)
+
+
 def test_too_small_or_too_thin() -> None:
     with pytest.raises(EditRealError, match="15x40"):
         plan_geometry((15, 40), 64, 16)

@@ -220,7 +220,7 @@ def test_huge_photo_is_refused_before_it_is_decoded(side: int, tmp_path: Path, m
 def test_limit_is_the_callers(tmp_path: Path) -> None:
     smooth().save(tmp_path / "photo.png")
     for source in (tmp_path / "photo.png", smooth(), np.asarray(smooth())):
-        with pytest.raises(EditRealError, match="40x32"):
+        with pytest.raises(EditRealError, match=r"40x32; .* or, in Python, hand over open_photo\("):
             open_photo(source, max_pixels=40 * 32 - 1)
         assert open_photo(source, max_pixels=40 * 32).size == (40, 32)
 
@@ -255,6 +255,9 @@ def test_what_is_no_photo(tmp_path: Path) -> None:
             open_photo(tmp_path / name)
         with pytest.raises(EditRealError, match=message):
             open_photo(str(tmp_path / name))
+    for address in ("https://x.org/photo.jpg", "s3://bucket/photo.jpg"):
+        with pytest.raises(EditRealError, match=f"got {address.replace('//', '/')}; addresses are not read"):
+            open_photo(address)
     with pytest.raises(EditRealError, match="bytes"):
         open_photo(b"photo.jpg")  # type: ignore[arg-type]
     with pytest.raises(EditRealError, match="0x20"):
@@ -290,7 +293,13 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue")]
     for suffix in (".gif", ".png", ".tif", ".webp"):
         frames[0].save(tmp_path / f"film{suffix}", save_all=True, append_images=frames[1:])
-        red, _, blue = pixels_of(open_photo(tmp_path / f"film{suffix}"))[0, 0]
+        with warnings.catch_warnings(record=True) as caught:
+            photo = open_photo(tmp_path / f"film{suffix}")
+        said = [str(warning.message) for warning in caught]
+        assert said == (
+            [] if suffix == ".tif" else [f"{photo.path} is an animation, of which the first image is taken."]
+        )
+        red, _, blue = pixels_of(photo)[0, 0]
         assert red > 250
         assert blue < 5
 
