@@ -69,11 +69,6 @@ def _bad_mask(folder: Path, row: Row) -> Row:
     return {**row, "include_mask": "mask.png"}
 
 
-def _same_again(folder: Path, row: Row) -> Row:
-    """What the row before it asks."""
-    return row
-
-
 def _other_bytes(folder: Path, row: Row) -> Row:
     """A word in Latin-1, as old spreadsheets save it; written so by `write_jobs`."""
     return {**row, "new_caption": "a photo of a ros\udce9 rose"}
@@ -101,7 +96,6 @@ WAYS: dict[str, Callable[[Path, Row], Row]] = {
     "unknown word": _unknown_word,
     "empty caption": _empty_caption,
     "unreadable mask": _bad_mask,
-    "duplicate row": _same_again,
     "not UTF-8": _other_bytes,
     "line break in a name": _line_break,
     "folder that may not be read": _closed_folder,

@@ -58,7 +58,7 @@ class Job:
 
     @property
     def asks(self) -> tuple[Any, ...]:
-        """All that it asks; rows that ask the same would have one result."""
+        """All that it asks; rows that ask the same have one result."""
         return self.photo, self.caption, self.new_caption, self.inversion, self.settings, self.region
 
 
@@ -130,21 +130,12 @@ def read_jobs(path: Path, defaults: Defaults | None = None) -> Jobs:
     rows, home = _rows_of(path), path if path.is_dir() else path.parent
     jobs: list[Job] = []
     faults: list[Fault] = []
-    first: dict[tuple[Any, ...], int] = {}
     for row in rows:
         try:
-            job = _to_job(row, home.absolute(), defaults)
-            if job.asks in first:
-                raise EditRealError(
-                    f"expected a row of its own, got one that asks what row {first[job.asks]} does; leave it out, "
-                    "since that row's result serves both"
-                )
+            jobs.append(_to_job(row, home.absolute(), defaults))
         except EditRealError as error:
             shown, name = (str(row.values.get(column) or "") for column in ("photo", "name"))
             faults.append(Fault(row.number, shown, str(error), name))
-        else:
-            first[job.asks] = row.number
-            jobs.append(job)
     if not jobs and not faults:
         raise EditRealError(f"expected at least one job, got none in {path}")
     return Jobs(tuple(jobs), tuple(faults))

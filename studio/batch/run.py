@@ -54,24 +54,33 @@ def run_batch(
         ledger = Ledger(store)
         setup = replace(setup, failures={} if retry_failed else ledger.failures())
         lines = {fault.row: _line_of_fault(fault) for fault in jobs.faults}
-        by_row, edited = {job.row: job for job in jobs.jobs}, 0
+        by_row, edited = {same[0].row: same for same in _alike(jobs)}, 0
         told = {line.get("row"): line for line in ledger.lines}
-        work = ENGINES[engine](group_jobs(jobs.jobs), setup, machines or Machines())
+        work = ENGINES[engine](group_jobs([same[0] for same in by_row.values()]), setup, machines or Machines())
         with closing(work) as outcomes, closing(_Bar(len(jobs), len(jobs.faults), shown=progress)) as bar:
             for outcome in outcomes if by_row else ():
                 if outcome.row in lines:  # a cluster may do a row again
                     continue
-                line = lines[outcome.row] = line_of(by_row[outcome.row], outcome)
-                if told.get(outcome.row) != line:
-                    ledger.add(line)
+                for job in by_row[outcome.row]:
+                    line = lines[job.row] = line_of(job, outcome)
+                    if told.get(job.row) != line:
+                        ledger.add(line)
+                    bar.advance(outcome)
                 edited += outcome.done and not outcome.before
-                bar.advance(outcome)
         ordered = [lines[row] for row in sorted(lines)]
         ledger.rewrite(ordered)
         summary = summarize(ordered, edited, seconds=time.monotonic() - started)
         write_summary(store, summary)
         write_pages(store, ordered)
     return summary
+
+
+def _alike(jobs: Jobs) -> list[list[Job]]:
+    """Jobs that ask the same together; the first of them is done, and its result is that of all."""
+    asked: dict[Any, list[Job]] = {}
+    for job in jobs.jobs:
+        asked.setdefault(job.asks, []).append(job)
+    return list(asked.values())
 
 
 def line_of(job: Job, outcome: Outcome) -> dict[str, Any]:

@@ -178,7 +178,6 @@ def test_masks_for_all_rows_start_from_where_the_command_is_given(
         (json.dumps(ROW | {"include_mask": 3}), "picture's path"),
         (json.dumps(ROW | {"blend_words": "rose"}), "list of words"),
         (json.dumps(ROW | {"photo": "b.png"}) + json.dumps(ROW), "JSON object in the line"),
-        (json.dumps(ROW | {"name": "again"}), "what row 1 does"),
         (json.dumps(ROW | {"region": [math.inf, 0, 1, 2]}), "left top right bottom"),
         (json.dumps(ROW | {"emphasis": 10**400}), "emphasis as a number"),
         (json.dumps(ROW | {"steps": 10**400}), "steps as a whole number"),

@@ -117,6 +117,18 @@ def test_a_copy_of_a_photo_has_the_same_result(run: Any, jobs_file: Path, tmp_pa
     assert summary.done == 2 and first["folder"] == second["folder"] and second["photo"] == "copy.png"
 
 
+def test_a_row_that_asks_what_another_does_has_its_result(
+    run: Any, jobs_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, row = jobs_file.read_text().splitlines()[:2]
+    jobs_file.write_text("\n".join([f"{head},name", f"{row},SKU 1", f"{row},SKU 2"]))
+    summary = run(jobs_file, tmp_path / "out")
+    first, second = lines_of(tmp_path / "out")
+    assert (summary.rows, summary.done, summary.edited) == (2, 2, 1)
+    assert (first["name"], second["name"]) == ("SKU 1", "SKU 2")
+    assert {**first, "row": 3, "name": "SKU 2"} == second
+
+
 def test_bad_rows_of_every_way_are_reasons_and_the_others_results(run: Any, tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     jobs_file = write_jobs(tmp_path / "jobs", good=6, bad=len(WAYS), steps=1)
@@ -124,7 +136,7 @@ def test_bad_rows_of_every_way_are_reasons_and_the_others_results(run: Any, tmp_
     assert (summary.done, summary.failed) == (6, len(WAYS))
     reasons = [line["reason"] for line in lines_of(tmp_path / "out") if line["status"] == "failed"]
     told = ("no such file", "damaged", "formats", "pixels", "steps as", "'tulip'", "caption of a few", "include_mask")
-    told += ("a row of its own", "UTF-8", "line breaks", "closed/")
+    told += ("UTF-8", "line breaks", "closed/")
     assert all(part in reason for part, reason in zip(told, reasons, strict=True)), reasons
     assert not any("unexpected" in reason or "\n" in reason for reason in reasons)
     named = [row for reason in summary.failures for row in reason.rows]
