@@ -85,18 +85,18 @@ def _with_points(text: str) -> str:
     return word + sign + number.replace(",", ".")
 
 
-def _number(name: str, text: str) -> float:
+def _number(name: str, text: str, what: str = "a number") -> float:
     try:
         return float(_with_points(text))
     except ValueError as error:
-        raise EditRealError(f"expected {name} as a number, got {text!r}") from error
+        raise EditRealError(f"expected {name} as {what}, got {text!r}") from error
 
 
 def _whole(name: str, text: str) -> int:
     if GROUPED.fullmatch(text):
         plain = re.sub("[.,]", "", text)
         raise EditRealError(f"expected {name} as a whole number, got {text!r}; write {plain} without a separator")
-    number = _number(name, text)
+    number = _number(name, text, "a whole number")
     if not number.is_integer():
         raise EditRealError(f"expected {name} as a whole number, got {text!r}")
     return int(number)

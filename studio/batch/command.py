@@ -63,9 +63,8 @@ def check_jobs(request: Request) -> int:
         warn_of_words(load_editor().backbone, *dict.fromkeys(captions))
     for fault in faults:
         typer.echo(f"row {fault.row}: {fault.reason}")
-    typer.echo(
-        f"{len(jobs) - len(faults)} of {len(jobs)} rows can be tried" if faults else f"{len(jobs)} rows, no fault"
-    )
+    rows = f"{len(jobs)} row{'' if len(jobs) == 1 else 's'}"
+    typer.echo(f"{len(jobs) - len(faults)} of {rows} can be tried" if faults else f"{rows}, no fault")
     return 1 if faults else 0
 
 

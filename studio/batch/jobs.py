@@ -124,9 +124,12 @@ def read_jobs(path: Path, defaults: Defaults | None = None) -> Jobs:
         defaults: For what a row leaves out.
 
     Raises:
-        EditRealError: There is nothing there, the file cannot be taken apart into rows, or it has unknown columns.
+        EditRealError: There is nothing there, the file cannot be taken apart into rows, it has unknown columns, or the
+            photos of a folder have no captions.
     """
     defaults = _from_anywhere(defaults or Defaults())
+    if path.is_dir():
+        _check_captions_of_folder(defaults)
     rows, home = _rows_of(path), path if path.is_dir() else path.parent
     jobs: list[Job] = []
     faults: list[Fault] = []
@@ -139,6 +142,13 @@ def read_jobs(path: Path, defaults: Defaults | None = None) -> Jobs:
     if not jobs and not faults:
         raise EditRealError(f"expected at least one job, got none in {path}")
     return Jobs(tuple(jobs), tuple(faults))
+
+
+def _check_captions_of_folder(defaults: Defaults) -> None:
+    """Says once what every photo of a folder lacks, since none of them has a row of its own."""
+    texts = {"--caption": defaults.caption, "--new-caption": defaults.new_caption}
+    if missing := [option for option, text in texts.items() if text is None]:
+        raise EditRealError(f"expected {' and '.join(missing)} for the photos of a folder, got none")
 
 
 def _rows_of(path: Path) -> Iterator[Row]:
@@ -171,7 +181,7 @@ def _read_csv(text: str) -> Iterator[Row]:
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     table = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns = _without_empty_end([name.strip() for name in next(table, [])])
+    columns = _without_empty_end([name.strip().lower() for name in next(table, [])])
     _check_columns(columns)
     for number, cells in enumerate(table, start=2):
         if filled := _without_empty_end([cell.strip() for cell in cells]):

@@ -198,7 +198,12 @@ class ObjectStore:
             ) from error
         try:
             self.files, self.root = fsspec.core.url_to_fs(address)
-        except (ImportError, ValueError) as error:
+        except ImportError as error:
+            raise EditRealError(
+                f"cannot use the address {address} ({error}); each kind of store has a package of its own, beside "
+                "those of 'edit-real[batch]'"
+            ) from error
+        except ValueError as error:
             raise EditRealError(f"cannot use the address {address} ({error})") from error
         self.address = address
         self._growing: dict[str, bytes] = {}

@@ -82,6 +82,9 @@ def test_check_says_so_where_nothing_is_wrong(
 ) -> None:
     assert edit_real(monkeypatch, jobs_file, "--check", "--model", model) == 0
     assert capsys.readouterr().out == "5 rows, no fault\n"
+    jobs_file.write_text("\n".join(jobs_file.read_text().splitlines()[:2]))
+    assert edit_real(monkeypatch, jobs_file, "--check", "--model", model) == 0
+    assert capsys.readouterr().out == "1 row, no fault\n"
 
 
 def test_check_warns_once_of_the_words_of_rows_without_a_fault(
@@ -108,6 +111,8 @@ def test_check_warns_once_of_the_words_of_rows_without_a_fault(
         (["jobs.csv", "-o", "out", "--dtype", "int8"], "float32"),
         (["jobs.csv", "-o", "out", "--steps", "0"], "steps"),
         (["jobs.csv", "-o", "nowhere://out"], "nowhere"),
+        ([".", "--check"], "expected --caption and --new-caption for the photos of a folder"),
+        ([".", "-o", "out", "--caption", "a red rose"], "expected --new-caption for the photos of a folder"),
         (["jobs.csv", "--check", "-o", "."], "holds photos"),
         (["jobs.csv", "--check", "--engine", "steam"], "engine among local, ray"),
         (["jobs.csv", "--check", "--image-format", "bmp"], "image format among png"),

@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 import fsspec
@@ -11,7 +12,7 @@ import pytest
 
 from backbones.errors import EditRealError
 from studio.batch.ledger import NAME, Ledger
-from studio.batch.store import RESULT, FolderStore, Store, open_store, place
+from studio.batch.store import RESULT, FolderStore, ObjectStore, Store, open_store, place
 
 KEY = "ab" * 16
 
@@ -209,3 +210,9 @@ def test_a_full_disk_is_told_with_what_it_was_about(monkeypatch: pytest.MonkeyPa
     with pytest.raises(EditRealError, match="No space left"):
         publish(store)
     assert store.record(KEY) is None and not list(tmp_path.rglob("*.part"))
+
+
+def test_a_store_whose_package_is_missing_is_told_from_those_of_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(EditRealError, match=r"s3fs.*; each kind of store has a package of its own, beside those of"):
+        ObjectStore("s3://bucket/folder")
