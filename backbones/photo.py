@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +15,13 @@ from PIL import Image, ImageCms
 
 from backbones.errors import EditRealError
 from backbones.exif import read_exif, turn_upright, upright_exif
+from backbones.quiet import without_warnings
 
 MAX_PIXELS = 50_000_000
 """Largest photo that is decoded unless told otherwise: a small file can claim a size that fills the memory."""
 
 # Pillow opens more, and starts other programs for some of it (Ghostscript for EPS).
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "HEIF", "AVIF", "GIF", "BMP", "PPM", "JPEG2000")
-
-# Warning filters are the process's: two threads that put back each other's would leave warnings off for good.
-_FILTERS = threading.Lock()
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+]+:/")  # as a path has it, with one slash; a drive has one letter
 
@@ -127,7 +122,7 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
 def _moves(image: Image.Image) -> bool:
     """Whether a file is an animation; those of several images that are no film, such as a scan's pages, are none."""
     try:
-        with _quiet():
+        with without_warnings():
             return image.format in _ANIMATIONS and bool(image.is_animated)  # type: ignore[attr-defined]
     except Exception:  # a decoder's, of later images that are not needed
         return False
@@ -154,7 +149,7 @@ def opened(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         register_heif(f"{path} is an HEIC photo, and reading it")
     try:
-        with _quiet():
+        with without_warnings():
             Image.init()
             return Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
     except Image.DecompressionBombError as error:
@@ -185,7 +180,7 @@ def _from_array(array: np.ndarray, max_pixels: int) -> Photo:
 def _from_image(source: Image.Image, path: Path | None, max_pixels: int, name: str) -> Photo:
     _check_pixels(*source.size, max_pixels, name)
     try:
-        with _quiet():
+        with without_warnings():
             loaded = source.copy()
             # After loading: Pillow's TIFF reader turns the pixels then, and drops the tag.
             exif = read_exif(source)
@@ -214,14 +209,6 @@ def _from_image(source: Image.Image, path: Path | None, max_pixels: int, name: s
         format=source.format,
         path=path,
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Pillow's warnings: what matters of them is said in our own words."""
-    with _FILTERS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _check_pixels(width: int, height: int, max_pixels: int, name: str) -> None:

@@ -1,13 +1,25 @@
-"""What diffusers and transformers show on a terminal while they read a model is kept from it."""
+"""What libraries show on a terminal is kept from it, where what matters of it is said in our words."""
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 _READING = threading.RLock()  # so that what one reader finds is never what another has put out
+
+# Warning filters are the process's: two threads that put back each other's would leave warnings off for good.
+_FILTERS = threading.Lock()
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Python's warnings are off within, for one thread at a time: Pillow's of photos, matplotlib's of letters."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,6 +55,25 @@ def test_titles_and_notes_are_written_beside_the_panels() -> None:
     assert ink(titled, top) > 20 and ink(titled, bottom) == 0
     assert ink(noted, bottom) > 20 and ink(noted, top) == 0
     assert noted.height > bare.height
+
+
+def test_long_titles_and_notes_go_on_in_the_next_line() -> None:
+    def ink_beside(sheet: Image.Image) -> int:
+        """At the left and the right border, where nothing is but what is cut."""
+        pixels = np.asarray(sheet).min(-1)
+        return int((pixels[:, :3] < 100).sum() + (pixels[:, -3:] < 100).sum())
+
+    blank, long = [("", Image.new("RGB", (64, 64), "white"))] * 2, "a photo of a very long caption, " * 8
+    short = draw_sheet(blank, "a title", ["a note"])
+    titled, noted = draw_sheet(blank, long, ["a note"]), draw_sheet(blank, "a title", [long, long])
+    assert ink_beside(titled) == ink_beside(noted) == 0
+    assert titled.height > short.height and noted.height > short.height
+
+
+def test_letters_that_the_font_lacks_are_drawn_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_sheet([("猫", Image.new("RGB", (64, 64)))], "a photo of a 猫", ["🌹"])
 
 
 def test_a_mask_leaves_what_it_holds_and_darkens_the_rest() -> None:
