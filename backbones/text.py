@@ -166,7 +166,10 @@ def _by_pieces(tokenizer: Any, text: str) -> tuple[list[str], list[list[int]]]:
     spelled = [" ".join(added.get(piece, [piece])) for piece in pieces]
     ids = [list(tokenizer(piece, add_special_tokens=False)["input_ids"]) for piece in spelled]
     whole = pattern.sub(lambda match: " ".join(added.get(match.group(), [match.group()])), text)
-    if [token for part in ids for token in part] != list(tokenizer(whole, add_special_tokens=False)["input_ids"]):
+    # Not verbose: what is too long is cut, and nothing fails of it.
+    if [token for part in ids for token in part] != list(
+        tokenizer(whole, add_special_tokens=False, verbose=False)["input_ids"]
+    ):
         raise _crossed(text)
     return pieces, ids
 
@@ -175,7 +178,7 @@ def _by_offsets(tokenizer: Any, text: str) -> tuple[list[str], list[list[int]]]:
     """Words, and each one's tokens by where these begin and end in the text; a space is part of the word behind it."""
     matches = list(_WORD.finditer(text))
     ids: list[list[int]] = [[] for _ in matches]
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
         touched = [i for i, match in enumerate(matches) if match.start() < end and start < match.end()]
         if not text[start:end].strip():

@@ -233,7 +233,12 @@ def compare_with_inpainting(
         geometry = plan_geometry(photo.size, backbone.image_size, backbone.size_multiple, part)
         entries.append(_entry(f"{INPAINTINGS[method].label}, {name}", result, edit, geometry, seconds))
     pictures = {name: Image.fromarray(chosen.astype(np.uint8) * 255) for name, chosen in masks.items()}
-    return Comparison(edit, tuple(entries), pictures, tuple(edit.warnings), seed)
+    full = [
+        f"{name} is all of the photo, so that there is nothing to fill from, and Telea leaves the photo as it was"
+        for name, chosen in masks.items()
+        if chosen.all()
+    ]
+    return Comparison(edit, tuple(entries), pictures, (*edit.warnings, *full), seed)
 
 
 def _inpaint_settings(inversion: InversionSettings, edit: EditSettings, seed: int) -> dict[str, InpaintSettings]:

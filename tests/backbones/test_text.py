@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -47,6 +49,18 @@ def test_input_ids_are_the_tokenizers_own(tokenizer: CLIPTokenizer, text: str) -
 def test_positions_cover_every_token_once(tokenizer: CLIPTokenizer) -> None:
     caption = parse_caption(tokenizer, "a close-up photo, of a cat!")
     assert [p for word in caption.words for p in word.positions] == list(range(1, caption.end))
+
+
+def test_a_caption_that_is_too_long_is_cut_without_a_word_from_the_library(
+    tokenizer: CLIPTokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = logging.getLogger("transformers")
+    library.addHandler(caplog.handler)
+    try:
+        assert parse_caption(tokenizer, "a photo of a red rose " * 20).cut
+    finally:
+        library.removeHandler(caplog.handler)
+    assert not caplog.messages
 
 
 def test_a_caption_is_cut_at_a_word_and_keeps_its_end(tokenizer: CLIPTokenizer) -> None:

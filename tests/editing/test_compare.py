@@ -114,6 +114,12 @@ def test_an_empty_mask_of_ours_leaves_the_users(tiny: Path) -> None:
     assert [entry.name for entry in compare(tiny, exclude_mask=everything).entries] == ["edit-real"]
 
 
+def test_a_mask_of_all_the_photo_has_nothing_to_fill_from(tiny: Path, comparison: Comparison) -> None:
+    said = "your mask is all of the photo, so that there is nothing to fill from, and Telea leaves the photo as it was"
+    assert said in compare(tiny, mask=np.ones((48, 40), bool)).warnings
+    assert not any("nothing to fill from" in warning for warning in comparison.warnings)
+
+
 def result_names(mask: str) -> list[str]:
     return [f"blended inpainting, {mask}", f"Telea, {mask}"]
 
