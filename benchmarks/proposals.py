@@ -2,8 +2,9 @@
 
     python -m benchmarks.proposals --photos flower-photos-144.zip --photos pet-photos-144.zip --number 20
 
-prints, for several gains below which nothing is proposed, how often something is, and how often noun and colour are
-right then. Photos of things that the model has no word for are in the last column: nothing is the right answer there.
+prints, for several gains below which nothing is proposed, how often something is and how often the noun is right then,
+and the same of colours for several shares of the thing's pixels. Photos of things that the model has no word for are in
+the last column: nothing is the right answer there.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from backbones.backbone import Backbone
 from backbones.loading import load_backbone
 from backbones.photo import open_photo
 from backbones.view import look_at
-from editing.propose import LEAST_COLOR_GAIN, LEAST_GAIN, Proposal, propose_caption
+from editing.propose import LEAST_COLOR_SHARE, LEAST_GAIN, Proposal, propose_caption
 from training.archives import read_archive
 from workshop.command import run_command
 from workshop.tables import markdown
 
 GAINS = (0.0, 0.005, LEAST_GAIN, 0.02, 0.04)
-COLOR_GAINS = (0.0, 0.005, LEAST_COLOR_GAIN, 0.02, 0.04)
+COLOR_SHARES = (0.0, LEAST_COLOR_SHARE, 0.6, 0.7, 0.8)
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,14 @@ def noun_table(judged: Sequence[Judged]) -> list[dict[str, object]]:
 
 
 def color_table(judged: Sequence[Judged]) -> list[dict[str, object]]:
-    """What different least gains of a colour would have given, for photos of a known colour whose noun is right."""
+    """What different least shares of a colour would have given, for photos of a known colour whose noun is right."""
     told = [one for one in judged if one.color and one.proposal.gain >= LEAST_GAIN and one.proposal.thing in one.nouns]
     table: list[dict[str, object]] = []
-    for least in COLOR_GAINS:
-        named = [one.proposal.color == one.color for one in told if one.proposal.color_gain >= least]
+    for least in COLOR_SHARES:
+        named = [one.proposal.color == one.color for one in told if one.proposal.color_share >= least]
         table.append(
             {
-                "least gain": str(least),
+                "least share": str(least),
                 f"colour named, of {len(told)}": len(named),
                 "colour right (%)": percent(named),
             }
@@ -116,7 +117,7 @@ def spread_rows(archives: Sequence[Path], split: str, number: int) -> list[dict[
 def main(
     photos: Annotated[list[Path], typer.Option(help="photo archives")],
     number: Annotated[int, typer.Option(help="photos of each archive")] = 20,
-    split: Annotated[str, typer.Option(help="test, or train to choose the gains on")] = "test",
+    split: Annotated[str, typer.Option(help="test, or train to choose the gains and shares on")] = "test",
     model: Annotated[str, typer.Option(help="'bundled' or a folder")] = "bundled",
 ) -> None:
     """Print both tables."""

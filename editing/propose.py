@@ -1,47 +1,51 @@
-"""A caption for a photo, made of the model's own words and chosen by the model itself (see `witness`)."""
+"""A caption for a photo, of the words of a model: the thing by what it sees (see `witness`), the colour by pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch.nn.functional import interpolate
 
 from backbones.backbone import Backbone
 from backbones.view import View
+from editing.colors import color_named, share_of_color
 from editing.witness import noise_errors
+from masks.aggregate import normalize, word_heat
+from masks.record import record_maps
 
 COLOR_WORDS = "colours"  # the kind of a model's words that say what colour a thing has
-NO_THINGS = (COLOR_WORDS, "phrases", "anything")  # kinds that name nothing in particular
-THING_LEVELS = (0.45, 0.35, 0.6, 0.8, 0.4, 0.55, 0.3, 0.9)  # shares of the training timesteps
-COLOR_LEVELS = (0.9, 0.6, 0.75, 0.4)  # a colour is told earlier, while little but it can be seen
+GENERIC_WORDS = "anything"  # the kind of those that may stand for every thing
+NO_THINGS = (COLOR_WORDS, GENERIC_WORDS, "phrases")  # kinds that name nothing in particular
+COARSE_LEVELS = (0.45, 0.3)  # shares of the training timesteps at which all things are looked at
+FINE_LEVELS = (0.35, 0.4, 0.25, 0.5)  # at which the finalists are
+MAP_LEVELS = (0.5, 0.3)  # at which the thing's place is looked for
 FINALISTS = 6  # things that are looked at more closely
-ROUND = 32  # rows that a round takes where one level of all its captions takes fewer
-MOST_LEVELS = 4  # of a round
 LEAST_GAIN = 0.01  # this and the next chosen on train photos, see benchmarks.proposals
-LEAST_COLOR_GAIN = 0.01
+LEAST_COLOR_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Proposal:
     """A caption that the model finds for a photo.
 
-    A gain is the share by which the noise is predicted better with a word than without it: 0 where the word says
-    nothing, and below where it misleads.
-
     Attributes:
         caption: Such as "a photo of a red rose".
         thing: Its noun.
         color: Its colour; None where no colour stands out.
-        gain: Of the noun, against the empty caption.
-        color_gain: Of the best colour, against the caption without one; 0 where the model has no words for colours.
+        gain: The share by which the noise is predicted better with the noun than with "object", or with no caption
+            where the model has no such word: 0 where the noun says nothing more, and below where it misleads.
+        color_share: Of the pixels where the model sees the thing, how many the best colour suits, in [0, 1]; 0 where
+            the model has no words for colours.
     """
 
     caption: str
     thing: str
     color: str | None
     gain: float
-    color_gain: float
+    color_share: float
 
 
 def propose_caption(
@@ -49,19 +53,19 @@ def propose_caption(
     view: View,
     *,
     least: float = LEAST_GAIN,
-    least_color: float = LEAST_COLOR_GAIN,
+    least_color: float = LEAST_COLOR_SHARE,
     seed: int = 0,
 ) -> Proposal | None:
     """A caption of a model's own words that helps it to see a photo; None where none does, or where it lists no words.
 
-    Coarse to fine: every noun at one noise level or a few, then the best of them, singular and plural, at others, then
-    the colours of the best. The gains are measured with noise by which nothing was chosen before.
+    Coarse to fine: every noun at a few noise levels, then the best of them, singular and plural, at others, with noise
+    by which nothing was chosen before. The colour is that of most pixels where the model sees the thing.
 
     Args:
         backbone: The model.
         view: What it sees of the photo.
         least: The gain of a noun below which nothing is proposed.
-        least_color: The gain of a colour below which none is.
+        least_color: The share of a colour below which none is named.
         seed: Of the noise.
 
     Example:
@@ -75,16 +79,9 @@ def propose_caption(
     thing, gain = _best_thing(backbone, view.latents, things, seed)
     if gain < least:
         return None
-    colors, plain = list(backbone.words.get(COLOR_WORDS, ())), phrase(thing)
-    if not colors:
-        return Proposal(plain, thing, None, gain, 0.0)
-    captions = [phrase(thing, color) for color in colors]
-    gains = caption_gains(backbone, view.latents, captions, plain, _share(COLOR_LEVELS, len(captions)), seed + 2)
-    best = int(gains.argmax())
-    color, color_gain = colors[best], float(gains[best])
-    if color_gain < least_color:
-        return Proposal(plain, thing, None, gain, color_gain)
-    return Proposal(captions[best], thing, color, gain, color_gain)
+    color, share = _best_color(backbone, view, thing, seed + 2)
+    named = color if share >= least_color else None
+    return Proposal(phrase(thing, named), thing, named, gain, share)
 
 
 def caption_gains(
@@ -99,20 +96,38 @@ def _best_thing(
     backbone: Backbone, latents: torch.Tensor, things: Sequence[tuple[str, ...]], seed: int
 ) -> tuple[str, float]:
     """The noun that helps most, in its better form, and its gain in the second round."""
-    levels = _share(THING_LEVELS, len(things))
-    coarse = caption_gains(backbone, latents, [phrase(forms[0]) for forms in things], "", levels, seed)
+    generic = phrase("object") if "object" in backbone.words.get(GENERIC_WORDS, ()) else ""
+    coarse = caption_gains(backbone, latents, [phrase(forms[0]) for forms in things], generic, COARSE_LEVELS, seed)
     finalists = coarse.argsort(descending=True)[:FINALISTS].tolist()
-    forms = [(form, float(coarse[i])) for i in finalists for form in things[i]]
-    more = _share(THING_LEVELS[len(levels) :], len(forms), least=2)
-    fine = caption_gains(backbone, latents, [phrase(form) for form, _ in forms], "", more, seed + 1)
-    both = [len(levels) * first + len(more) * float(second) for (_, first), second in zip(forms, fine, strict=True)]
-    best = both.index(max(both))
-    return forms[best][0], float(fine[best])
+    forms = [form for i in finalists for form in things[i]]
+    fine = caption_gains(backbone, latents, [phrase(form) for form in forms], generic, FINE_LEVELS, seed + 1)
+    best = int(fine.argmax())
+    return forms[best], float(fine[best])
 
 
-def _share(levels: Sequence[float], captions: int, least: int = 1) -> Sequence[float]:
-    """As many of the levels as a round has rows for."""
-    return levels[: min(MOST_LEVELS, max(least, ROUND // (1 + captions)))]
+def _best_color(backbone: Backbone, view: View, thing: str, seed: int) -> tuple[str | None, float]:
+    """The model's word for the colour of most pixels where it sees a thing, and their share."""
+    colors = {word: basic for word in backbone.words.get(COLOR_WORDS, ()) if (basic := color_named(word))}
+    if not colors:
+        return None, 0.0
+    pixels = (view.pixels[0].permute(1, 2, 0) * 127.5 + 127.5).round().byte().numpy()
+    inside = pixels[_place_of(backbone, view, thing, seed)]
+    shares = {word: share_of_color(inside, [basic]) for word, basic in colors.items()}
+    best = max(shares, key=lambda word: shares[word])
+    return best, shares[best]
+
+
+def _place_of(backbone: Backbone, view: View, thing: str, seed: int) -> np.ndarray:
+    """Where the model sees a thing, by the attention to its words in the noised photo: `(h, w)` bool."""
+    caption = backbone.parse(phrase(thing))
+    positions = [position for word in caption.find(thing) for position in word.positions]
+    timesteps = torch.tensor([round(share * (len(backbone.levels) - 1)) for share in MAP_LEVELS])
+    noise = torch.randn(len(timesteps), *view.latents.shape[1:], generator=torch.Generator().manual_seed(seed))
+    level = backbone.levels.at(timesteps.to(backbone.device))
+    noisy = level.signal * view.latents + level.noise * noise.to(view.latents)
+    maps = record_maps(backbone, noisy, timesteps.tolist(), backbone.condition([caption]))
+    heat = normalize(word_heat(maps, positions).float().cpu())
+    return (interpolate(heat[None, None], view.pixels.shape[-2:], mode="bilinear")[0, 0] > 0.5).numpy()
 
 
 def things_of(words: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:

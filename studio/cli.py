@@ -16,7 +16,7 @@ COMMANDS = {
     "features": "Show what the layers of the model's decoder hold of PHOTO, as colours.",
     "mask": "Show where an edit of PHOTO from CAPTION to NEW_CAPTION would begin, as a mask to look at or paint on.",
     "compare": "Edit PHOTO and inpaint it with the same words: pictures, figures and a page with a slider.",
-    "propose": "Propose a caption for PHOTO, of words that the model lists as its own.",
+    "propose": "Propose a caption for PHOTO, of words that the model lists: a guess, and for most photos none.",
     "recall": "Say how FILE, a picture that edit-real wrote, was made, and print what makes it again.",
     "batch": "Edit many photos by a list of jobs, each exactly once: folders, a ledger and a contact sheet.",
     "demo": "Edit sample photographs of scikit-learn and scikit-image with the bundled model, each in two ways.",

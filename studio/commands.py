@@ -275,7 +275,7 @@ def propose(
     dtype: Dtype = None,
     region: Region = None,
 ) -> None:
-    """Propose a caption for PHOTO, of words that the model lists as its own."""
+    """Propose a caption for PHOTO, of words that the model lists: a guess, and for most photos none."""
     opened, number_format, place = open_photo(photo), read_dtype(dtype), find_device(device)
     check_request(opened, region=region)
     backbone = announce(load_backbone(model, place, number_format))

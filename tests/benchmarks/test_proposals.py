@@ -16,16 +16,16 @@ from editing.propose import Proposal
 from tests.training.archives import write_archives
 
 
-def judged(thing: str, gain: float, said: str | None = None, color_gain: float = 0.0, **facts: Any) -> Judged:
+def judged(thing: str, gain: float, said: str | None = None, color_share: float = 0.0, **facts: Any) -> Judged:
     """What was said of a red rose, or of what the facts say."""
     known = {"nouns": frozenset({"rose", "roses"}), "color": "red", "known": True}
-    return Judged(Proposal("", thing, said, gain, color_gain), **{**known, **facts})
+    return Judged(Proposal("", thing, said, gain, color_share), **{**known, **facts})
 
 
 def test_tables_count_what_is_right() -> None:
     some = [
-        judged("rose", 0.03, "red", 0.05),
-        judged("roses", 0.012, "pink", 0.012),
+        judged("rose", 0.03, "red", 0.75),
+        judged("roses", 0.012, "pink", 0.55),
         judged("cat", 0.012, "red", 0.9),
         judged("cat", 0.006),
         judged("rose", -0.1, "red", 0.9),
@@ -36,9 +36,9 @@ def test_tables_count_what_is_right() -> None:
     assert nouns["0.0"] == [5, 60.0, 1]
     assert nouns["0.01"] == [4, 75.0, 1]
     assert nouns["0.02"] == [2, 100.0, 0]
-    colors = {row.pop("least gain"): list(row.values()) for row in color_table(some)}
-    assert colors["0.01"] == [2, 50.0]
-    assert colors["0.02"] == [1, 100.0]
+    colors = {row.pop("least share"): list(row.values()) for row in color_table(some)}
+    assert colors["0.5"] == [2, 50.0]
+    assert colors["0.6"] == [1, 100.0]
     assert math.isnan(float(str(proposals.percent([]))))
 
 
