@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 
 from backbones.errors import EditRealError
 from backbones.exif import read_exif, turn_upright, upright_exif
+from backbones.packet import kept_of, packet_in
 from backbones.quiet import without_warnings
 
 MAX_PIXELS = 50_000_000
@@ -40,6 +41,9 @@ class Photo:
         exif: What it says of the picture, the camera, the time and the place, with the orientation reset to 1. The
             embedded thumbnail is left out: it would show the unedited photo.
         icc_profile: Kept only where it describes the RGB pixels.
+        xmp: Its own XMP packet, such as its rights and keywords, see `packet.kept_of`.
+        comment: Of a JPEG.
+        dpi: Pixels an inch, `(across, down)`, where the file says so.
         format: Pillow's name of the format it came in.
         path: The absolute path it came from.
     """
@@ -48,6 +52,9 @@ class Photo:
     alpha: Image.Image | None = None
     exif: bytes | None = None
     icc_profile: bytes | None = None
+    xmp: str | None = None
+    comment: bytes | None = None
+    dpi: tuple[float, float] | None = None
     format: str | None = None
     path: Path | None = None
 
@@ -117,6 +124,15 @@ def _from_file(path: Path, max_pixels: int) -> Photo:
     if moves:
         warnings.warn(f"{path} is an animation, of which the first image is taken.", stacklevel=3)
     return photo
+
+
+def _dpi_of(image: Image.Image) -> tuple[float, float] | None:
+    """What a file says of its pixels an inch, where it can be; a TIFF that says nothing is read as one of 1."""
+    try:
+        across, down = (float(side) for side in image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (across, down) if 1 < across < 2**16 and 1 < down < 2**16 else None
 
 
 def _moves(image: Image.Image) -> bool:
@@ -206,6 +222,9 @@ def _from_image(source: Image.Image, path: Path | None, max_pixels: int, name: s
         alpha=alpha,
         exif=upright_exif(exif, image.size),
         icc_profile=_rgb_profile(loaded),
+        xmp=kept_of(packet_in(loaded.info)),
+        comment=loaded.info.get("comment") if source.format in ("JPEG", "MPO") else None,
+        dpi=_dpi_of(loaded),
         format=source.format,
         path=path,
     )

@@ -86,7 +86,9 @@ def save_photo(
     note: str | None = None,
     tell: Callable[[str], object] | None = None,
 ) -> None:
-    """Write an edited photo with the EXIF and colour profile of the photo it came from, whole or not at all.
+    """Write an edited photo with what the file of the photo it came from said, whole or not at all.
+
+    That is EXIF, XMP and colour profile; the resolution in JPEG, PNG and TIFF, and a JPEG's comment in JPEG.
 
     The suffix chooses the format. PNG, WebP and TIFF are written without loss. JPEG and HEIC always lose a little,
     everywhere: pixels outside an edit's mask are bit-identical to the photo's in the lossless formats only.
@@ -115,8 +117,11 @@ def save_photo(
             options["compression"] = None  # Pillow's compressor cannot write the directories within EXIF
     if like.icc_profile is not None:
         options["icc_profile"] = like.icc_profile
-    if note is not None:
-        options |= _note_options(note, pil_format, like.exif, tell)
+    if like.dpi is not None and pil_format in ("JPEG", "PNG", "TIFF"):
+        options["dpi"] = like.dpi
+    if like.comment is not None and pil_format == "JPEG":
+        options["comment"] = like.comment
+    options |= _xmp_options(note, like, pil_format, tell)
     plain = _on_white(image, tell) if pil_format == "JPEG" and image.mode == "RGBA" else image.copy()
     plain.info = {}  # Pillow would write some of it beside what is asked for
     remedy = f"try another folder, or another format than {pil_format}"
@@ -208,13 +213,16 @@ def _save_format(target: Path) -> str:
     return pil_format
 
 
-def _note_options(note: str, pil_format: str, exif: bytes | None, tell: Callable[[str], object]) -> dict[str, Any]:
-    """What writes the note; nothing where there is no room for it, which is told."""
-    try:
-        return save_options(as_packet(note), pil_format, exif)
-    except EditRealError as error:
-        tell(f"The recipe is not kept in the file: {error}; save as PNG to keep it.")
+def _xmp_options(note: str | None, like: Photo, pil_format: str, tell: Callable[[str], object]) -> dict[str, Any]:
+    """What writes the note and the photo's own XMP, as far as there is room for it; what is left out is told."""
+    if note is None and like.xmp is None:
         return {}
+    try:
+        return save_options(as_packet(note, like.xmp), pil_format, like.exif)
+    except EditRealError as error:
+        what = "photo's XMP" if note is None else "recipe"
+        tell(f"The {what} is not kept in the file: {error}; save as PNG to keep it.")
+        return {} if note is None else _xmp_options(None, like, pil_format, tell)
 
 
 def _on_white(image: Image.Image, tell: Callable[[str], object]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""A text of ours inside a picture's file: one property of an XMP packet.
+"""A text of ours inside a picture's file: one property of an XMP packet, beside those of the photo's own.
 
 XMP (ISO 16684-1) is where programs say something of a picture beside its EXIF. JPEG, PNG, WebP, TIFF and HEIC all have
 a place of its own for it, so that EXIF, colour profile and pixels stay as they are without it.
@@ -6,6 +6,7 @@ a place of its own for it, so that EXIF, colour profile and pixels stay as they 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,31 +15,42 @@ from xml.sax.saxutils import escape
 from PIL import Image, PngImagePlugin
 
 from backbones.errors import EditRealError
+from backbones.packet import MOST_BYTES, OURS, RDF, packet_in
 from backbones.photo import opened
 
-NAMESPACE = "urn:edit-real:1#"
 PROPERTY = "recipe"
-MOST_BYTES = 1_000_000  # of a packet: what is larger was not written here, and is not read
 MOST_BYTES_IN_JPEG = 65_000  # one segment, less its own head
 TIFF_TAG = 700
 
 _PACKET = """\
 <?xpacket begin="\N{BYTE ORDER MARK}" id="W5M0MpCehiHzreSzNTczkc9d"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/">
-<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:er="{namespace}"><er:{name}>{text}</er:{name}></rdf:Description>
-</rdf:RDF>
-</x:xmpmeta>
+{content}
 <?xpacket end="r"?>"""
+_NOTHING = f"""\
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="{RDF}">
+</rdf:RDF>
+</x:xmpmeta>"""
+_DESCRIPTION = """\
+<rdf:Description xmlns:rdf="{rdf}" rdf:about="" xmlns:er="{ours}"><er:{name}>{text}</er:{name}></rdf:Description>
+"""
 
 
-def as_packet(text: str) -> bytes:
+def as_packet(text: str | None, own: str | None = None) -> bytes:
     """An XMP packet that holds a text of characters that XML allows.
 
     Quotes are escaped too, so that readers which search the packet for attributes (Pillow does, for the orientation)
     find none in the text.
+
+    Args:
+        text: What is to be kept, or nothing.
+        own: What the photo's own packet holds, from `packet.kept_of`.
     """
-    return _PACKET.format(namespace=NAMESPACE, name=PROPERTY, text=escape(text, {'"': "&quot;"})).encode()
+    content = own or _NOTHING
+    if text is not None:
+        ours = _DESCRIPTION.format(rdf=RDF, ours=OURS, name=PROPERTY, text=escape(text, {'"': "&quot;"}))
+        content = re.sub("(?=</[^<>]*RDF>)", lambda _: ours, content, count=1)
+    return _PACKET.format(content=content).encode()
 
 
 def text_in(packet: bytes) -> str | None:
@@ -47,11 +59,11 @@ def text_in(packet: bytes) -> str | None:
     Raises:
         EditRealError: The packet is ours and damaged.
     """
-    if NAMESPACE.encode() not in packet or b"<!" in packet:  # ours declare no document type, nor entities
+    if OURS.encode() not in packet or b"<!" in packet:  # ours declare no document type, nor entities
         return None
     if len(packet) > MOST_BYTES:
         raise EditRealError(f"expected a recipe of at most {MOST_BYTES} bytes in the file, got {len(packet)}")
-    name = f"{{{NAMESPACE}}}{PROPERTY}"
+    name = f"{{{OURS}}}{PROPERTY}"
     try:
         root = ElementTree.fromstring(packet.strip(b"\0 \n"))
     except ElementTree.ParseError as error:
@@ -91,5 +103,4 @@ def read_text(path: str | Path) -> str | None:
         EditRealError: The file is no picture, or the text in it is damaged.
     """
     with opened(Path(path)) as image:
-        packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    return text_in(packet.encode() if isinstance(packet, str) else packet)
+        return text_in(packet_in(image.info))

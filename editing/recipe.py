@@ -18,9 +18,10 @@ from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from backbones.loading import default_dtype
 from backbones.option import check_number, comparable
+from backbones.packet import MOST_BYTES
 from backbones.paths import expanded
 from backbones.photo import MAX_PIXELS
-from backbones.xmp import MOST_BYTES, read_text
+from backbones.xmp import read_text
 from editing.captions import CONTROL, check_caption
 from editing.kind import policy_of
 from editing.plan import EditPlan

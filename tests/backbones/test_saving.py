@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from backbones.errors import EditRealError
 from backbones.photo import Photo, open_photo
 from backbones.pixels import with_alpha
 from backbones.saving import check_folder, make_folder, save_photo, written_whole
-from tests.backbones.photos import LOSSLESS, noise, pixels_of, smooth, srgb_profile
+from backbones.xmp import read_text
+from tests.backbones.photos import LOSSLESS, SUFFIXES, noise, pixels_of, smooth, srgb_profile
 
 
 @pytest.mark.parametrize("suffix", LOSSLESS)
@@ -194,3 +196,47 @@ def test_what_the_block_refuses_is_said_as_it_is(tmp_path: Path) -> None:
     ):
         raise EditRealError("expected a cat")
     assert not list(tmp_path.iterdir())
+
+
+XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<r:Description r:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
+ xmlns:er="urn:edit-real:1#" tiff:Orientation="6" dc:format="image/jpeg" er:recipe="of before">
+<dc:rights><r:Alt><r:li xml:lang="x-default">© Ann &amp; Bob</r:li></r:Alt></dc:rights></r:Description>
+</r:RDF></x:xmpmeta>"""
+
+
+@pytest.mark.parametrize("note", [None, "a recipe"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_photos_own_xmp_and_resolution_are_kept_beside_a_note(
+    suffix: str, note: str | None, tmp_path: Path
+) -> None:
+    smooth().save(tmp_path / "in.jpg", xmp=XMP.encode(), comment=b"by Ann", dpi=(300, 300))
+    photo = open_photo(tmp_path / "in.jpg")
+    save_photo(photo.image, tmp_path / f"out{suffix}", photo, note=note)
+    again = open_photo(tmp_path / f"out{suffix}")
+    assert again.xmp is not None and "© Ann &amp; Bob" in again.xmp and "image/jpeg" in again.xmp
+    assert "Orientation=" not in again.xmp, "the pixels are upright now"
+    assert read_text(tmp_path / f"out{suffix}") == note
+    assert again.comment == (b"by Ann" if suffix == ".jpg" else None)
+    if suffix != ".webp":
+        assert again.dpi == pytest.approx((300, 300), abs=0.01)
+
+
+def test_a_photo_that_says_nothing_is_saved_without_a_word_of_it(tmp_path: Path) -> None:
+    smooth().save(tmp_path / "in.tif")
+    photo = open_photo(tmp_path / "in.tif")
+    assert (photo.xmp, photo.comment, photo.dpi) == (None, None, None)
+    save_photo(photo.image, tmp_path / "out.png", photo)
+    with Image.open(tmp_path / "out.png") as saved:
+        assert not saved.info.keys() - {"exif"}
+
+
+@pytest.mark.parametrize(
+    ("note", "own", "lost"), [("n" * 9_000, 60_000, ["recipe"]), ("n" * 9_000, 70_000, ["recipe", "photo's XMP"])]
+)
+def test_what_a_jpeg_has_no_room_for_is_told(note: str, own: int, lost: list[str], tmp_path: Path) -> None:
+    photo = replace(open_photo(smooth()), xmp=XMP.replace("Bob", "B" * own))
+    told: list[str] = []
+    save_photo(photo.image, tmp_path / "out.jpg", photo, note=note, tell=told.append)
+    assert [line.split(" is not kept")[0].removeprefix("The ") for line in told] == lost
+    assert (open_photo(tmp_path / "out.jpg").xmp is None) == ("photo's XMP" in lost)

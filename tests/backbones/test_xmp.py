@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from backbones.errors import EditRealError
-from backbones.xmp import MOST_BYTES, NAMESPACE, as_packet, save_options, text_in
+from backbones.packet import MOST_BYTES, OURS
+from backbones.xmp import as_packet, save_options, text_in
 
 TEXT = '{"a": "<&>]]>\\u00e9"}'
 
@@ -16,7 +17,7 @@ def test_a_text_comes_back() -> None:
 
 
 def test_other_programs_may_make_it_an_attribute() -> None:
-    packet = f'<r:RDF xmlns:r="r" xmlns:er="{NAMESPACE}"><r:Description er:recipe="{{}}"/></r:RDF>'
+    packet = f'<r:RDF xmlns:r="r" xmlns:er="{OURS}"><r:Description er:recipe="{{}}"/></r:RDF>'
     assert text_in(packet.encode()) == "{}"
 
 
