@@ -24,7 +24,10 @@ FIRST_FORMAT = "edit-real trajectory 1"
 GENERATED = "generated"  # the method of an image that was not inverted
 _TENSORS = ("latents", "uncond", "arrived", "kept")
 _KEPT = "kept."  # what the names of further tensors begin with in a file
-_ANOTHER = {"pixel_hash": "another photo", "fingerprint": "another model"}  # whose hashes would tell nobody anything
+_ANOTHER = {
+    "pixel_hash": "another photo",
+    "fingerprint": "another model, or other weights",
+}  # whose hashes would tell nobody anything
 _CONDITION = [one.name for one in dataclasses.fields(Condition)]
 
 

@@ -77,7 +77,7 @@ def test_a_trajectory_serves_its_own_photo_and_model_alone(editor: Editor) -> No
         Editor(editor.backbone).edit(trajectory, NEW)
     levels = dataclasses.replace(editor.backbone.levels, prediction_type="v_prediction")
     other = Editor(dataclasses.replace(editor.backbone, levels=levels))
-    with pytest.raises(EditRealError, match="of another model; invert"):
+    with pytest.raises(EditRealError, match="of another model, or other weights; invert"):
         other.edit(trajectory, NEW, photo=picture())
 
 
