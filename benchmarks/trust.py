@@ -9,7 +9,8 @@ r"""Fit the trust in an edit to the judgement of those who know the answer, and 
 writes `trust.json` (what was fitted), `trust.md` (the tables) and `trust.png` (how likely edits came out, as they say
 themselves and as they did). `--write FOLDER` puts what was fitted into a model's `edit_real.json`. All rows of the
 train photos are fitted to, so that settings which make edits fail, or their masks too large or small, teach what
-failing looks like; of the test photos it is the product's own row alone.
+failing looks like; of the test photos it is the product's own row alone. Without `--train` nothing is fitted, and what
+the model holds is checked.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
 from backbones.errors import EditRealError
+from backbones.loading import load_backbone
 from backbones.saving import make_folder
 from benchmarks.judge import SIGN
 from benchmarks.methods import OURS
@@ -229,18 +231,29 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.5g}")
 
 
+def _of_the_bundled() -> TrustModel:
+    model = TrustModel.of(load_backbone("bundled", device="cpu"))
+    assert model is not None
+    return model
+
+
 def main(
-    train: Annotated[Path, typer.Option(help="quality.csv of edits of train photos")],
     test: Annotated[Path, typer.Option(help="quality.csv of edits of test photos")],
     out: Annotated[Path, typer.Option(help="the folder to write")],
+    train: Annotated[
+        Path | None, typer.Option(help="quality.csv of edits of train photos; without, the bundled model's is checked")
+    ] = None,
     write: Annotated[Path | None, typer.Option(help="a model's folder: also put what was fitted there")] = None,
 ) -> None:
     """Fit on the train photos' edits, check on the test photos'."""
-    fitted_to, checked_on = read_rows(train, ours=False), read_rows(test, ours=True)
-    model = TrustModel.from_json(rounded(fit(fitted_to).to_json()))
+    if write and not train:
+        raise EditRealError("expected --train with --write, since without it nothing is fitted; leave --write out")
+    fitted_to, checked_on = train and read_rows(train, ours=False), read_rows(test, ours=True)
+    model = TrustModel.from_json(rounded(fit(fitted_to).to_json())) if fitted_to else _of_the_bundled()
     make_folder(out)
     (out / "trust.json").write_text(json.dumps(model.to_json(), indent=1) + "\n", encoding="utf-8")
-    lines = [table(fitted_to, model, "train, which it was fitted to"), *by_kind(checked_on, model)]
+    lines = [table(fitted_to, model, "train, which it was fitted to")] if fitted_to else []
+    lines += by_kind(checked_on, model)
     text = f"{markdown(lines)}\n\nWarned of below {model.warn_below:.2f}.\n\n{markdown(sign_table(model))}\n"
     (out / "trust.md").write_text(text, encoding="utf-8")
     draw_calibration(checked_on, model, out / "trust.png")

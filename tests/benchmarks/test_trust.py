@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backbones.backbone import Backbone
 from backbones.errors import EditRealError
 from benchmarks import trust
 from benchmarks.trust import SIGNS, failures, fit, least_cut, main, read_rows, rounded, table, told_apart
@@ -103,13 +104,22 @@ def test_it_writes_tables_a_picture_and_the_models_numbers(tmp_path: Path) -> No
     train, test = write_rows(tmp_path / "train.csv", 60, 0), write_rows(tmp_path / "test.csv", 40, 1)
     model, out = tmp_path / "model", tmp_path / "out"
     with pytest.raises(EditRealError, match="expected the folder of a model"):
-        main(train, test, out, model)
+        main(test, out, train, model)
     model.mkdir()
     (model / "edit_real.json").write_text('{"guidance_scale": 10.0}')
-    main(train, test, out, model)
+    main(test, out, train, model)
     written = json.loads((model / "edit_real.json").read_text())
     assert written["guidance_scale"] == 10.0
     assert TrustModel.from_json(written["trust"]) == TrustModel.from_json(json.loads((out / "trust.json").read_text()))
     assert "| swap | 40 |" in (out / "trust.md").read_text()
     assert np.asarray(Image.open(out / "trust.png").convert("L")).std() > 10
     assert tuple(written["trust"]["weights"]) == trust.SIGNS
+
+
+def test_without_edits_of_train_photos_the_models_own_trust_is_checked(tmp_path: Path, bundled: Backbone) -> None:
+    test, out = write_rows(tmp_path / "test.csv", 40, 1), tmp_path / "out"
+    with pytest.raises(EditRealError, match="expected --train with --write"):
+        main(test, out, write=tmp_path)
+    main(test, out)
+    assert TrustModel.from_json(json.loads((out / "trust.json").read_text())) == TrustModel.of(bundled)
+    assert "| swap | 40 |" in (out / "trust.md").read_text() and "fitted to" not in (out / "trust.md").read_text()
