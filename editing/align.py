@@ -38,6 +38,7 @@ MEDIA = PHOTOS | frozenset(
     "style painting drawing sketch watercolor watercolour oil pencil charcoal cartoon comic anime illustration render "
     "rendering engraving etching poster mosaic sculpture print art artwork".split()
 )
+SILENT = ARTICLES | JOINING | BEING | RELATIVE  # what says nothing of its own
 DETERMINERS = ARTICLES | frozenset("his her their its this that these those my your our some".split())
 
 
@@ -63,7 +64,7 @@ class Alignment:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether no word differs but articles, punctuation and "a photo of"."""
+        """Whether no word differs but what says nothing of its own, "a photo of", and one word's number or spelling."""
         return not self.moved and not any(_telling(self, *changed_words(self)))
 
     @property
@@ -200,8 +201,7 @@ def only_colors_change(alignment: Alignment, reweighted: Sequence[Word] = (), fu
 def _telling(alignment: Alignment, source: set[int], target: set[int]) -> list[tuple[Caption, int]]:
     """Those of the words at indices of the source and of the target that say something of their own."""
     some = [(alignment.source, i) for i in source] + [(alignment.target, j) for j in target]
-    silent = ARTICLES | JOINING | BEING | RELATIVE
-    return [(c, k) for c, k in some if c.words[k].key not in silent and not c.words[k].is_punctuation]
+    return [(c, k) for c, k in some if c.words[k].key not in SILENT and not c.words[k].is_punctuation]
 
 
 def is_color(caption: Caption, index: int, further: Collection[str] = ()) -> bool:

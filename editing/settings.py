@@ -213,7 +213,8 @@ class EditSettings:
         group="composite",
         least=0,
         most=1,
-        none="all of it where only colours change or `kind` is `colour`, else no more than the edit leaves",
+        none="all of it where `kind` is `colour` or, unless it is `thing`, only colours change; else no more than the "
+        "edit leaves",
     )
     exact: bool = option(
         True,

@@ -87,10 +87,6 @@ class Typed:
     difference: str
     sliders: dict[str, Slider]
 
-    @property
-    def weights(self) -> dict[str, float]:
-        return {word: slider.weight for word, slider in self.sliders.items()}
-
 
 def told(action: Callable[[], Shown]) -> Shown:
     """What an action shows; a sentence where it was refused, stopped or failed."""
